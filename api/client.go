@@ -1,0 +1,215 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	// maxAnswer is the size in bytes of the largest answer the client reads.
+	maxAnswer = 32 << 20
+	// dialTimeout bounds one attempt to connect.
+	dialTimeout = 5 * time.Second
+	// headerTimeout bounds the wait for the first byte of an answer. A plan asks
+	// every cloud of the spec for its machine types, which takes a while.
+	headerTimeout = 2 * time.Minute
+	// retryPause is the wait between two attempts to reach the server.
+	retryPause = 500 * time.Millisecond
+)
+
+// Client calls one server's API. It is safe for concurrent use.
+type Client struct {
+	base  *url.URL
+	token Secret
+	http  *http.Client
+	retry time.Duration
+}
+
+// Option changes how a client works.
+type Option func(*Client)
+
+// WithTransport makes the client send by rt, which then decides about TLS. Tests
+// put faults between client and server this way.
+func WithTransport(rt http.RoundTripper) Option {
+	return func(c *Client) { c.http.Transport = rt }
+}
+
+// WithRetry makes the client try again for the duration d while the server
+// refuses connections or drops a watch. The default is 30 s; 0 is never.
+func WithRetry(d time.Duration) Option {
+	return func(c *Client) { c.retry = d }
+}
+
+// NewClient returns a client of the server that ctx names. It trusts the CA of
+// the context alone.
+func NewClient(ctx Context, opts ...Option) (*Client, error) {
+	if err := ctx.validate(); err != nil {
+		return nil, fmt.Errorf("context: %w", err)
+	}
+	base, err := url.Parse(ctx.URL)
+	if err != nil {
+		return nil, fmt.Errorf("context: url: %w", err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(ctx.CA))
+	c := &Client{base: base, token: ctx.Token, retry: 30 * time.Second, http: &http.Client{
+		Transport: &http.Transport{
+			DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13},
+			TLSHandshakeTimeout:   dialTimeout,
+			ResponseHeaderTimeout: headerTimeout,
+			ForceAttemptHTTP2:     true,
+		},
+		// The token must not follow a redirect to somewhere else.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	for _, o := range opts {
+		o(c)
+	}
+	return c, nil
+}
+
+// Close drops the idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// request is one call.
+type request struct {
+	method string
+	path   []string // segments after /v1, not escaped
+	body   any      // sent as JSON; nil for none
+	accept string
+	header http.Header
+}
+
+// do makes the call and decodes the answer into out, unless out is nil.
+func (c *Client) do(ctx context.Context, r request, out any) error {
+	resp, err := c.open(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out); err != nil {
+		return fmt.Errorf("answer of %s %s: %w", r.method, resp.Request.URL.Path, err)
+	}
+	return nil
+}
+
+// open makes the call and returns a successful answer whose body the caller
+// closes. While no connection can be made it tries again, see [WithRetry]: the
+// request has had no effect then.
+func (c *Client) open(ctx context.Context, r request) (*http.Response, error) {
+	var body []byte
+	if r.body != nil {
+		var err error
+		if body, err = json.Marshal(r.body); err != nil {
+			return nil, fmt.Errorf("request: %w", err)
+		}
+	}
+	giveUp := time.Now().Add(c.retry)
+	for {
+		resp, err := c.try(ctx, r, body)
+		if err == nil {
+			return resp, nil
+		}
+		if !unreached(err) || time.Now().Add(retryPause).After(giveUp) {
+			return nil, err
+		}
+		if err := pause(ctx, retryPause); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// try makes the call once.
+func (c *Client) try(ctx context.Context, r request, body []byte) (*http.Response, error) {
+	u := c.base.JoinPath("v1")
+	for _, segment := range r.path {
+		u = u.JoinPath(url.PathEscape(segment))
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("request: %w", err)
+	}
+	for k, v := range r.header {
+		req.Header[k] = v
+	}
+	if r.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Accept", "application/json")
+	if r.accept != "" {
+		req.Header.Set("Accept", r.accept)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+string(c.token))
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("server %s: %w", c.base.Host, unwrapURL(err))
+	}
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	return nil, readProblem(resp)
+}
+
+// unwrapURL drops the method and URL that net/http puts before every error.
+func unwrapURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// unreached reports whether err came before a connection stood.
+func unreached(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// readProblem turns an answer that is no success into an error.
+func readProblem(resp *http.Response) error {
+	p := &Problem{Status: resp.StatusCode}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return fmt.Errorf("answer %d: %w", resp.StatusCode, err)
+	}
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") {
+		// What cannot be decoded still has its status.
+		_ = json.Unmarshal(data, p)
+	}
+	p.Status = resp.StatusCode
+	if p.Detail == "" && p.Title == "" {
+		p.Title = http.StatusText(resp.StatusCode)
+	}
+	p.RequestID = resp.Header.Get("X-Request-Id")
+	return p
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,144 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const (
+	// maxEvent is the size in bytes of one line of a stream.
+	maxEvent = 1 << 20
+	// silence is how long a stream may say nothing before it counts as lost. The
+	// server sends a comment every 15 s.
+	silence = time.Minute
+)
+
+// errSilent is the cause when a stream said nothing for too long.
+var errSilent = errors.New("the server fell silent")
+
+// WatchMCIS calls f for every event of an MCIS after the number after, in order
+// and each once, until the run is done (an event with Done), f returns an error,
+// ctx ends or the server cannot be reached for the client's retry time. A lost
+// connection is resumed where it broke.
+func (c *Client) WatchMCIS(ctx context.Context, name string, after uint64, f func(Event) error) error {
+	var lost time.Time // when the connection was lost; zero while it stands
+	for {
+		done, err := c.watchOnce(ctx, name, &after, func(e Event) error {
+			lost = time.Time{}
+			return f(e)
+		})
+		if done || err == nil {
+			return err
+		}
+		var p *Problem
+		if ctx.Err() != nil || errors.As(err, &p) && p.Status < 500 {
+			return err
+		}
+		if lost.IsZero() {
+			lost = time.Now()
+		}
+		if time.Since(lost) >= c.retry {
+			return fmt.Errorf("watch: %w", err)
+		}
+		if err := pause(ctx, retryPause); err != nil {
+			return err
+		}
+	}
+}
+
+// watchOnce follows one connection. It reports whether the watch is over; else
+// the error says how the connection was lost.
+func (c *Client) watchOnce(ctx context.Context, name string, after *uint64, f func(Event) error) (bool, error) {
+	header := http.Header{"Last-Event-Id": {strconv.FormatUint(*after, 10)}}
+	r := request{method: http.MethodGet, path: []string{"mcis", name, "events"}, accept: "text/event-stream", header: header}
+	over := false
+	err := c.stream(ctx, r, func(data []byte) error {
+		var e Event
+		if err := json.Unmarshal(data, &e); err != nil {
+			return fmt.Errorf("event: %w", err)
+		}
+		if e.Number <= *after {
+			return nil
+		}
+		*after = e.Number
+		if err := f(e); err != nil {
+			over = true
+			return err
+		}
+		if e.Done {
+			over = true
+			return io.EOF
+		}
+		return nil
+	})
+	if over && errors.Is(err, io.EOF) {
+		return true, nil
+	}
+	if err == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	return over, err
+}
+
+// Exec runs a command on nodes of an MCIS and calls f for every piece of output.
+// It returns when every node is done. It is never repeated by itself.
+func (c *Client) Exec(ctx context.Context, name string, req ExecRequest, f func(ExecOutput) error) error {
+	r := request{method: http.MethodPost, path: []string{"mcis", name, "exec"}, body: req, accept: "text/event-stream"}
+	done := false
+	err := c.stream(ctx, r, func(data []byte) error {
+		var o ExecOutput
+		if err := json.Unmarshal(data, &o); err != nil {
+			return fmt.Errorf("output: %w", err)
+		}
+		if o.Node == "" {
+			done = true
+			return io.EOF
+		}
+		return f(o)
+	})
+	if done && errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// stream makes the call and hands the data of every server-sent event to f
+// until f returns an error or the stream ends.
+func (c *Client) stream(ctx context.Context, r request, f func(data []byte) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	resp, err := c.open(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	watchdog := time.AfterFunc(silence, func() { cancel(errSilent) })
+	defer watchdog.Stop()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, maxEvent)
+	for lines.Scan() {
+		watchdog.Reset(silence)
+		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data:"))
+		if !ok {
+			continue // id, event, comment or the blank line between events
+		}
+		if err := f(bytes.TrimSpace(data)); err != nil {
+			return err
+		}
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return lines.Err()
+}
