@@ -35,7 +35,7 @@ type Record struct {
 	Node         string     `json:"node"`
 	Version      uint64     `json:"version"` // only rises
 	Issued       time.Time  `json:"issued"`
-	WireGuardKey [32]byte   `json:"wireGuardKey"`
+	WireGuardKey Bytes32    `json:"wireGuardKey"`
 	Endpoints    []Endpoint `json:"endpoints,omitempty"`
 	Network      string     `json:"network,omitempty"`   // id of the private network it is in: provider/region/network
 	Introduce    string     `json:"introduce,omitempty"` // HOST:PORT where it introduces, if it does
@@ -102,7 +102,7 @@ func (r Record) validate() error {
 	switch {
 	case r.Format != Format:
 		return fmt.Errorf("record format %d: %w", r.Format, ErrFormat)
-	case r.WireGuardKey == [32]byte{}:
+	case r.WireGuardKey == (Bytes32{}):
 		return fmt.Errorf("record without a WireGuard key: %w", ErrFormat)
 	case r.Version == 0:
 		return fmt.Errorf("record without a version: %w", ErrFormat)

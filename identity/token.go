@@ -15,11 +15,11 @@ const tokenPrefix = "cb1."
 // Token is a one-time invitation: it swaps for a bundle at a control plane. It
 // holds no expiry: the server closes it.
 type Token struct {
-	Format int      `json:"format"`
-	URL    string   `json:"url"`    // of the control plane: https://HOST:PORT
-	CAHash [32]byte `json:"caHash"` // pins the server's certificate authority, see Roots.CAHash
-	Node   string   `json:"node"`
-	Secret string   `json:"secret"`
+	Format int     `json:"format"`
+	URL    string  `json:"url"`    // of the control plane: https://HOST:PORT
+	CAHash Bytes32 `json:"caHash"` // pins the server's certificate authority, see Roots.CAHash
+	Node   string  `json:"node"`
+	Secret string  `json:"secret"`
 }
 
 // String hides the token; see Text.
@@ -71,7 +71,7 @@ func (t Token) validate() error {
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
 		return fmt.Errorf("server address: want https://HOST:PORT: %w", ErrFormat)
 	}
-	if t.CAHash == [32]byte{} || t.Secret == "" {
+	if t.CAHash == (Bytes32{}) || t.Secret == "" {
 		return fmt.Errorf("without a CA hash or secret: %w", ErrFormat)
 	}
 	return ParseName(t.Node)
