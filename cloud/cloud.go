@@ -172,7 +172,7 @@ type Kind string
 const (
 	KindVM            Kind = "vm"
 	KindPublicIP      Kind = "publicIp"
-	KindPort          Kind = "port" // network interface
+	KindPort          Kind = "port"   // network interface
 	KindRouter        Kind = "router" // router, internet gateway
 	KindSecurityGroup Kind = "securityGroup"
 	KindSubnet        Kind = "subnet"
