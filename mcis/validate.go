@@ -1,0 +1,158 @@
+package mcis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Parse reads the documents of a file, checks them against the state of the
+// server and returns the MCIS specs in their order. The error is [Faults] with
+// everything that is wrong, of the documents themselves and against the state.
+func (s *Service) Parse(ctx context.Context, file string, data []byte) ([]Spec, error) {
+	specs, err := ParseSpec(file, data)
+	var faults Faults
+	if err != nil && !errors.As(err, &faults) {
+		return nil, err
+	}
+	for i := range specs {
+		more, err := s.check(ctx, &specs[i])
+		if err != nil {
+			return nil, err
+		}
+		faults = append(faults, more...)
+	}
+	if err := faults.sorted(); err != nil {
+		return nil, err
+	}
+	return specs, nil
+}
+
+// Validate checks a spec against the state of the server: its clouds exist, its
+// prefixes lie in the mesh or outside of it as they should and meet no other
+// MCIS's, its node names are nobody else's. The error is [Faults], or the
+// store's.
+func (s *Service) Validate(ctx context.Context, spec Spec) error {
+	faults, err := s.check(ctx, &spec)
+	if err != nil {
+		return err
+	}
+	return faults.sorted()
+}
+
+// check returns the faults of a spec against the state of the server. A spec
+// with faults of its own may be checked too: what is missing is skipped.
+func (s *Service) check(ctx context.Context, spec *Spec) (Faults, error) {
+	faults, err := s.checkClouds(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	records, err := s.loadAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	faults = append(faults, checkNetwork(spec, s.mesh.CIDR, records)...)
+	return append(faults, checkNames(spec, records)...), nil
+}
+
+// checkClouds reports groups whose cloud was never added.
+func (s *Service) checkClouds(ctx context.Context, spec *Spec) (Faults, error) {
+	var faults Faults
+	for i, g := range spec.Groups {
+		if g.Cloud == "" {
+			continue
+		}
+		_, err := s.clouds.Cloud(ctx, g.Cloud)
+		if err != nil && !errors.Is(err, ErrNoCloud) {
+			return nil, fmt.Errorf("cloud %s: %w", g.Cloud, err)
+		}
+		if err == nil {
+			continue
+		}
+		names, err := s.clouds.Names(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("clouds: %w", err)
+		}
+		fix := "add one with: cbctl cloud add " + g.Cloud + " --provider PROVIDER"
+		if len(names) > 0 {
+			fix = "use one of " + strings.Join(names, ", ") + ", or add it with: cbctl cloud add " + g.Cloud + " --provider PROVIDER"
+		}
+		faults = append(faults, spec.fault(groupPath(i, "cloud"), fmt.Sprintf("there is no cloud %q", g.Cloud), fix))
+	}
+	return faults, nil
+}
+
+// checkNetwork compares the prefixes of a spec with the mesh and with other
+// MCIS.
+func checkNetwork(spec *Spec, mesh netip.Prefix, records []*record) Faults {
+	var faults Faults
+	if c := spec.Network.CIDR; c.IsValid() {
+		if c.Bits() < mesh.Bits() || !mesh.Contains(c.Addr()) {
+			faults = append(faults, spec.fault("network.cidr", fmt.Sprintf("%s is not a part of the mesh's prefix %s", c, mesh),
+				"take a slice of it, or leave it out"))
+		} else if room, n := hosts(c), spec.size(); n > room {
+			faults = append(faults, spec.fault("network.cidr", fmt.Sprintf("%s has room for %d nodes, and %d are wanted", c, room, n), "take a larger slice"))
+		}
+		for _, r := range records {
+			if o := r.Spec.Network.CIDR; r.Name != spec.Name && o.IsValid() && o.Overlaps(c) {
+				faults = append(faults, spec.fault("network.cidr", fmt.Sprintf("%s overlaps %s of mcis %s", c, o, r.Name), "take a free slice of "+mesh.String()))
+			}
+		}
+	}
+	for i, g := range spec.Groups {
+		for j, route := range g.Routes {
+			if route.Overlaps(mesh) {
+				path := fmt.Sprintf("%s[%d]", groupPath(i, "routes"), j)
+				faults = append(faults, spec.fault(path, fmt.Sprintf("%s overlaps the mesh's prefix %s", route, mesh), "a site behind a gateway needs other addresses than the mesh"))
+			}
+		}
+	}
+	return faults
+}
+
+// checkNames reports nodes that would have the name of another MCIS's node.
+func checkNames(spec *Spec, records []*record) Faults {
+	taken := make(map[string]string)
+	for _, r := range records {
+		if r.Name == spec.Name {
+			continue
+		}
+		for _, w := range wantedNodes(r.Spec) {
+			taken[w.Name] = r.Name
+		}
+	}
+	var faults Faults
+	for i, g := range spec.Groups {
+		one := Spec{Name: spec.Name, Groups: []Group{g}}
+		for _, w := range wantedNodes(one) {
+			if other, ok := taken[w.Name]; ok {
+				faults = append(faults, spec.fault(groupPath(i, "name"), fmt.Sprintf("node %s is already one of mcis %s", w.Name, other), "rename the group"))
+				break
+			}
+		}
+	}
+	return faults
+}
+
+// size returns the number of nodes of a spec.
+func (s *Spec) size() int {
+	n := 0
+	for _, g := range s.Groups {
+		n += g.Count * len(g.places())
+	}
+	return n
+}
+
+// hosts returns how many nodes a prefix has addresses for.
+func hosts(p netip.Prefix) int {
+	bits := p.Addr().BitLen() - p.Bits()
+	switch {
+	case bits >= 24:
+		return 1<<24 - 2
+	case bits < 2:
+		return 0
+	}
+	return 1<<bits - 2
+}
