@@ -1,0 +1,62 @@
+# cbnet. `make help` lists the targets. Everything builds with one set of
+# flags, and a second one for -race, so that nothing compiles more often.
+SHELL       := /bin/bash
+GO          := go
+VERSION     := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev)
+LDFLAGS     := -s -w -X github.com/cbnet-io/cbnet/internal/version.Version=$(VERSION)
+FUZZTIME    ?= 10s
+export GOFLAGS      := -trimpath -buildvcs=false
+export CGO_ENABLED  := 0
+export PATH         := $(CURDIR)/.tools/bin:$(PATH)
+
+# Packages that link a cloud's SDK are tested plain, all others with -race.
+SDK     := cloud/(aws|openstack|providers)|cmd/cbserver|test/
+PLAIN    = $(shell $(GO) list ./... | grep -E 'cbnet/($(SDK))')
+RACE     = $(shell $(GO) list ./... | grep -vE 'cbnet/($(SDK))')
+# Debian packages the demo and the tests need, beside Go, git and make.
+DEBS := ca-certificates cloud-init curl gcc iproute2 iputils-ping jq libc6-dev nftables procps python3 python3-openstackclient python3-venv
+# Foreign checkers that Debian does not have in a usable version.
+PIPS := awscli==1.45.7 moto[ec2,server]==5.2.1
+
+.PHONY: help setup build test race fuzz e2e bench lint demo
+help:  ## list the targets
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: ## install the Debian packages that demo and tests need, when missing
+	@missing=$$(for p in $(DEBS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then echo "installing" $$missing; \
+	  as=; [ $$(id -u) = 0 ] || as=sudo; $$as apt-get update -q && DEBIAN_FRONTEND=noninteractive $$as apt-get install -qy --no-install-recommends $$missing; fi
+
+.tools/bin/moto_server: Makefile
+	python3 -m venv .tools && .tools/bin/pip install -q --disable-pip-version-check $(foreach p,$(PIPS),'$(p)') && touch $@
+
+build: ## build cbnetd, cbctl, cbserver and cloudsim into bin/
+	@mkdir -p bin
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/... ./test/cloudsim
+
+test: setup .tools/bin/moto_server build ## run every test: packages, then the whole system on simulated clouds
+	$(GO) vet ./...
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 5m $(RACE)
+	$(GO) test -short -timeout 8m -p 1 $(PLAIN)
+
+race: setup ## run the packages without SDKs with the race detector, long tests too
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(RACE)
+
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	@set -e; for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
+	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
+
+e2e: setup .tools/bin/moto_server build ## run the whole-system tests, long ones too (root)
+	$(GO) test -count=1 -timeout 30m -v ./test/e2e/...
+
+bench: build ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem $(RACE)
+
+lint: ## gofmt, vet, staticcheck, go mod tidy
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+
+demo: setup build ## two simulated clouds, one YAML, one network; then delete it all (KEEP=1 leaves it up)
+	examples/demo.sh
