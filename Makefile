@@ -16,7 +16,7 @@ RACE     = $(shell $(GO) list ./... | grep -vE 'cbnet/($(SDK))')
 # Debian packages the demo and the tests need, beside Go, git and make.
 DEBS := ca-certificates cloud-init curl gcc iproute2 iputils-ping jq libc6-dev nftables procps python3 python3-openstackclient python3-venv
 # Foreign checkers that Debian does not have in a usable version.
-PIPS := awscli==1.45.7 moto[ec2,server]==5.2.1
+PIPS := awscli==1.45.11 boto3==1.43.11 botocore==1.43.11 moto==5.2.1 flask==3.1.2 flask-cors==6.0.1
 
 .PHONY: help setup build test race fuzz e2e bench lint demo
 help:  ## list the targets
@@ -28,7 +28,7 @@ setup: ## install the Debian packages that demo and tests need, when missing
 	  as=; [ $$(id -u) = 0 ] || as=sudo; $$as apt-get update -q && DEBIAN_FRONTEND=noninteractive $$as apt-get install -qy --no-install-recommends $$missing; fi
 
 .tools/bin/moto_server: Makefile
-	python3 -m venv .tools && .tools/bin/pip install -q --disable-pip-version-check $(foreach p,$(PIPS),'$(p)') && touch $@
+	python3 -m venv .tools && .tools/bin/pip install -q --disable-pip-version-check $(PIPS) && touch $@
 
 build: ## build cbnetd, cbctl, cbserver and cloudsim into bin/
 	@mkdir -p bin
