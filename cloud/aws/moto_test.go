@@ -1,0 +1,109 @@
+package aws_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cbnet-io/cbnet/cloud"
+	"github.com/cbnet-io/cbnet/cloud/aws"
+	"github.com/cbnet-io/cbnet/cloud/cloudtest"
+)
+
+const credentialsFile = "[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = secret\n"
+
+// TestMoto runs the suite against moto_server, a simulation of EC2 by others,
+// with its validations switched on.
+func TestMoto(t *testing.T) {
+	endpoint := startMoto(t)
+	cloudtest.Run(t, cloudtest.Target{
+		New: func(t testing.TB, transport http.RoundTripper) cloud.Driver {
+			return newDriver(t, aws.Config{Endpoint: endpoint, Credentials: []byte(credentialsFile), Transport: transport})
+		},
+		Region:      "ap-northeast-2",
+		Image:       "ubuntu-16.04", // moto has images of its time,
+		VCPU:        2,
+		MemoryMiB:   4096,
+		MaxUserData: aws.MaxUserData,
+		UnknownID:   unknownID,
+		Tick:        20 * time.Millisecond,
+		Quirks: cloudtest.Quirks{
+			DeletesInUse:  "moto deletes subnets, security groups and gateways that are in use",
+			NoCredentials: "moto accepts any credentials",
+		},
+	})
+}
+
+func newDriver(t testing.TB, cfg aws.Config) *aws.Driver {
+	t.Helper()
+	d, err := aws.New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// unknownID returns an id of the form that EC2 gives to a kind of thing.
+func unknownID(kind cloud.Kind) string {
+	prefix := map[cloud.Kind]string{
+		cloud.KindVM: "i", cloud.KindRouter: "igw", cloud.KindSecurityGroup: "sg",
+		cloud.KindSubnet: "subnet", cloud.KindNetwork: "vpc",
+	}[kind]
+	return prefix + "-0123456789abcdef0"
+}
+
+// startMoto starts moto_server on a free port for the length of the test.
+func startMoto(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("moto_server")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("moto_server is missing (make setup installs it): %v", err)
+		}
+		t.Skipf("moto_server is missing (make setup installs it): %v", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	cmd := exec.Command(path, "-H", "127.0.0.1", "-p", fmt.Sprint(port))
+	cmd.Env = append(os.Environ(),
+		"MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION=1", "MOTO_ENABLE_AMI_VALIDATION=1", "MOTO_ENABLE_KEYPAIR_VALIDATION=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		cmd.Wait()
+	})
+	endpoint := fmt.Sprintf("http://127.0.0.1:%d", port)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if resp, err := http.Get(endpoint + "/moto-api/data.json"); err == nil {
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			return endpoint
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("moto_server does not answer: %s", log.String())
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package cloudtest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// ErrLost is what a caller gets in place of a lost answer.
+var ErrLost = errors.New("connection lost before the answer")
+
+// Lossy carries requests out and then loses the answers of some of those that
+// change something: the cloud has done it and the caller does not know.
+type Lossy struct {
+	// Next does the work. Default: http.DefaultTransport.
+	Next http.RoundTripper
+	// Lose decides by the number of the changing call (from 0), its name and a
+	// digest of what it asks for.
+	Lose func(n int, call string, digest [32]byte) bool
+
+	mu    sync.Mutex
+	calls []string
+	lost  []string
+	reads int
+}
+
+// RoundTrip implements http.RoundTripper.
+func (l *Lossy) RoundTrip(req *http.Request) (*http.Response, error) {
+	next := l.Next
+	if next == nil {
+		next = http.DefaultTransport
+	}
+	var body []byte
+	if req.Body != nil {
+		var err error
+		if body, err = io.ReadAll(req.Body); err != nil {
+			return nil, err
+		}
+		req = req.Clone(req.Context())
+		req.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	call := changing(req, body)
+	lose := false
+	l.mu.Lock()
+	if call == "" {
+		l.reads++
+	} else {
+		digest := sha256.Sum256(fmt.Appendf(nil, "%s %s %s", req.Method, req.URL, body))
+		lose = l.Lose != nil && l.Lose(len(l.calls), call, digest)
+		l.calls = append(l.calls, call)
+		if lose {
+			l.lost = append(l.lost, call)
+		}
+	}
+	l.mu.Unlock()
+	resp, err := next.RoundTrip(req)
+	if err != nil || !lose {
+		return resp, err
+	}
+	io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	return nil, ErrLost
+}
+
+// Calls returns the names of the changing calls made so far, in order.
+func (l *Lossy) Calls() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.calls...)
+}
+
+// Lost returns the names of the calls whose answers were lost.
+func (l *Lossy) Lost() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.lost...)
+}
+
+// Reads returns the number of calls that change nothing.
+func (l *Lossy) Reads() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reads
+}
+
+var id = regexp.MustCompile(`[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}`)
+
+// changing returns the name of a call that changes something, "" for others:
+// the Action of query protocols, else method and path.
+func changing(req *http.Request, body []byte) string {
+	action := req.URL.Query().Get("Action")
+	if strings.HasPrefix(req.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		if form, err := url.ParseQuery(string(body)); err == nil && form.Get("Action") != "" {
+			action = form.Get("Action")
+		}
+	}
+	switch {
+	case strings.HasPrefix(action, "Describe"), strings.HasPrefix(action, "Get"), strings.HasPrefix(action, "List"):
+		return ""
+	case action != "":
+		return action
+	case req.Method == http.MethodGet, req.Method == http.MethodHead, strings.HasSuffix(req.URL.Path, "/auth/tokens"):
+		return ""
+	}
+	return req.Method + " " + id.ReplaceAllString(req.URL.Path, "{id}")
+}
