@@ -1,0 +1,115 @@
+package e2e_test
+
+import (
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+const oneNode = `kind: MCIS
+name: one
+groups:
+  - {name: a, cloud: aws, region: ap-northeast-2, count: 1, spec: {vcpu: 2, memory: 4GiB}, image: debian-12}
+`
+
+// TestEnrolAnswerLost: the answer to a node's enrolment is lost after the
+// server has committed it. The node must join all the same.
+func TestEnrolAnswerLost(t *testing.T) {
+	s := newSystem(t, "--listen", "127.0.0.1:7443")
+	lost := loseEnrolments(t, filepath.Join(s.dir, "server", "audit.log"))
+	s.mustCtl(t, "mcis", "apply", "-f", s.spec(t, oneNode), "--yes")
+	if st := s.status(t, "one"); st.Ready != 1 {
+		t.Errorf("status %+v", st)
+	}
+	if lost.Load() == 0 {
+		t.Error("no answer was lost: the test shows nothing")
+	}
+	s.mustCtl(t, "mcis", "delete", "one", "--yes")
+	s.empty(t)
+}
+
+// loseEnrolments forwards the public address of the API to its loopback one,
+// and holds every answer back for a moment: if meanwhile the audit log tells of
+// an enrolment for the first time, the connections are cut instead.
+func loseEnrolments(t *testing.T, audit string) *atomic.Int32 {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "7443"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	lost := new(atomic.Int32)
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return // the test is over
+			}
+			go forward(client, audit, lost)
+		}
+	}()
+	return lost
+}
+
+func forward(client net.Conn, audit string, lost *atomic.Int32) {
+	defer client.Close()
+	server, err := net.Dial("tcp", "127.0.0.1:7443")
+	if err != nil {
+		return // the client sees it
+	}
+	defer server.Close()
+	go func() {
+		defer server.Close()
+		if _, err := io.Copy(server, client); err != nil {
+			return // the other direction ends too
+		}
+	}()
+	buf := make([]byte, 1<<20)
+	for {
+		n, err := server.Read(buf)
+		if n > 0 && n < 8<<10 && enrolledDuring(audit, 300*time.Millisecond) && lost.CompareAndSwap(0, 1) {
+			return
+		}
+		if _, werr := client.Write(buf[:n]); err != nil || werr != nil {
+			return
+		}
+	}
+}
+
+// enrolledDuring reports whether the audit log tells of an enrolment by the
+// end of the time.
+func enrolledDuring(audit string, d time.Duration) bool {
+	<-time.After(d)
+	b, err := os.ReadFile(audit)
+	return err == nil && strings.Contains(string(b), "enrol")
+}
+
+// TestNodeNeverJoins: a VM that cannot reach the server fails by its deadline,
+// with the reason and what its console said.
+func TestNodeNeverJoins(t *testing.T) {
+	s := newSystem(t, "--listen", "127.0.0.1:7443", "--deadline", "20s")
+	start := time.Now()
+	r := s.ctl(t, "mcis", "apply", "-f", s.spec(t, oneNode), "--yes")
+	if r.code != 1 {
+		t.Errorf("apply: exit %d, want 1\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if took := time.Since(start); took > 90*time.Second {
+		t.Errorf("took %s", took)
+	}
+	st := s.status(t, "one")
+	if len(st.Nodes) != 1 || st.Ready != 0 || st.Nodes[0].Phase != "failed" || !strings.Contains(st.Nodes[0].Reason, "joined") || !strings.Contains(st.Nodes[0].Reason, "cbnet") {
+		t.Errorf("status %+v", st)
+	}
+	t.Logf("reason: %s", st.Nodes[0].Reason)
+	s.mustCtl(t, "mcis", "delete", "one", "--yes")
+	s.empty(t)
+}
