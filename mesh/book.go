@@ -1,0 +1,140 @@
+package mesh
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/cbnet-io/cbnet/identity"
+)
+
+// book holds the newest verified record of every other node, the left ones
+// included: without them an older record would bring a node back.
+type book struct {
+	records map[string]*identity.Signed // by node
+}
+
+// verdict is what became of a record.
+type verdict string
+
+const (
+	verdictNew      verdict = "new"      // of a node unknown so far
+	verdictNewer    verdict = "newer"    // replaces the one we had
+	verdictKnown    verdict = "known"    // we have it
+	verdictOlder    verdict = "older"    // than the one we have
+	verdictConflict verdict = "conflict" // of the version we have, but different: neither replaces the other
+	verdictFull     verdict = "full"     // over maxMembers
+)
+
+func newBook() *book { return &book{records: make(map[string]*identity.Signed)} }
+
+// judge says what add would do with a record.
+func (b *book) judge(s *identity.Signed) verdict {
+	have, ok := b.records[s.Grant.Node]
+	switch {
+	case !ok && len(b.records) >= maxMembers:
+		return verdictFull
+	case !ok:
+		return verdictNew
+	}
+	switch s.Compare(have) {
+	case identity.Newer:
+		return verdictNewer
+	case identity.Older:
+		return verdictOlder
+	case identity.Conflict:
+		return verdictConflict
+	}
+	return verdictKnown
+}
+
+// add takes a verified record if it is new or newer.
+func (b *book) add(s *identity.Signed) verdict {
+	v := b.judge(s)
+	if v == verdictNew || v == verdictNewer {
+		b.records[s.Grant.Node] = s
+	}
+	return v
+}
+
+// prune drops the records that roots no longer stands behind as of now, and
+// returns why, by node.
+func (b *book) prune(roots *identity.Roots, now time.Time) map[string]error {
+	dropped := map[string]error{}
+	for name, s := range b.records {
+		var why error
+		switch {
+		case roots.Revoked(s.Certificate):
+			why = identity.ErrRevoked
+		case now.After(s.Certificate.NotAfter):
+			why = identity.ErrExpired
+		default:
+			continue
+		}
+		dropped[name] = why
+		delete(b.records, name)
+	}
+	return dropped
+}
+
+// digests returns what the book has of everyone.
+func (b *book) digests() map[string]digest {
+	m := make(map[string]digest, len(b.records)+1)
+	for name, s := range b.records {
+		m[name] = digestOf(s)
+	}
+	return m
+}
+
+// clash is a record that may not be used since another has a better claim.
+type clash struct {
+	name   string
+	reason string
+}
+
+// resolve decides who may be in the device: everyone who has not left, less
+// those whose overlay address or WireGuard key is this node's own or belongs to
+// someone with a better claim (see precedence). The result depends on the
+// records alone, not on their order, and is sorted by name.
+func resolve(self *identity.Signed, records map[string]*identity.Signed) (members []*identity.Signed, refused []clash) {
+	ordered := make([]*identity.Signed, 0, len(records))
+	for _, s := range records {
+		if !s.Record.Left && s.Grant.Node != self.Grant.Node {
+			ordered = append(ordered, s)
+		}
+	}
+	slices.SortFunc(ordered, precedence)
+	addrs := map[netip.Addr]string{self.Grant.IP: self.Grant.Node, self.Grant.IP6: self.Grant.Node}
+	keys := map[[32]byte]string{self.Record.WireGuardKey: self.Grant.Node}
+	for _, s := range ordered {
+		switch {
+		case addrs[s.Grant.IP] != "":
+			refused = append(refused, clash{s.Grant.Node, fmt.Sprintf("overlay address %s is also granted to %s", s.Grant.IP, addrs[s.Grant.IP])})
+			continue
+		case addrs[s.Grant.IP6] != "":
+			refused = append(refused, clash{s.Grant.Node, fmt.Sprintf("overlay address %s is also granted to %s", s.Grant.IP6, addrs[s.Grant.IP6])})
+			continue
+		case keys[s.Record.WireGuardKey] != "":
+			refused = append(refused, clash{s.Grant.Node, "claims the WireGuard key of " + keys[s.Record.WireGuardKey]})
+			continue
+		}
+		addrs[s.Grant.IP], addrs[s.Grant.IP6], keys[s.Record.WireGuardKey] = s.Grant.Node, s.Grant.Node, s.Grant.Node
+		members = append(members, s)
+	}
+	slices.SortFunc(members, func(a, b *identity.Signed) int { return cmp.Compare(a.Grant.Node, b.Grant.Node) })
+	return members, refused
+}
+
+// precedence puts the better claim first: the certificate issued last, as the
+// authority's last word; between equals the smaller fingerprint.
+func precedence(a, b *identity.Signed) int {
+	if c := b.Certificate.NotBefore.Compare(a.Certificate.NotBefore); c != 0 {
+		return c
+	}
+	fa, fb := sha256.Sum256(a.Certificate.Raw), sha256.Sum256(b.Certificate.Raw)
+	return bytes.Compare(fa[:], fb[:])
+}

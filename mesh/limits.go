@@ -1,0 +1,58 @@
+package mesh
+
+import (
+	"time"
+
+	"github.com/cbnet-io/cbnet/identity"
+)
+
+// Limits on everything that others can make grow.
+const (
+	// maxMembers bounds the records a node keeps, the left ones included.
+	maxMembers = 4096
+	// maxRequest bounds a request: a record, a revocation list, in base64.
+	maxRequest = 2 * (identity.MaxRevocations + 64*identity.MaxEnvelope)
+	// maxReply bounds an answer. An envelope is about 1 KiB, in base64 a third
+	// more, so that this holds the records of maxMembers nodes with some room.
+	maxReply = 16 << 20
+	// maxNames bounds the records asked for in one request.
+	maxNames = 256
+	// maxWanted bounds the records that are known to exist but not yet here.
+	maxWanted = maxMembers
+	// maxWantTries is how often a record is asked for before the hint is dropped.
+	maxWantTries = 8
+	// fetchEvery is the least time between two fetches of one node's record.
+	fetchEvery = 100 * time.Millisecond
+	// maxStreams bounds the TCP connections served at once on the overlay.
+	maxStreams = 256
+	// maxPackets bounds the packets queued for memberlist.
+	maxPackets = 1024
+	// maxHints bounds the hints queued by gossip.
+	maxHints = 4096
+	// pushWorkers is how many members a record is pushed to at once.
+	pushWorkers = 64
+	// requestTimeout bounds one exchange on the overlay.
+	requestTimeout = 5 * time.Second
+	// connectFor is how long a peer counts as connecting before unreachable.
+	connectFor = 10 * time.Second
+	// keepalive holds the mappings of NATs open: most forget UDP after 30 s.
+	keepalive = 25 * time.Second
+	// greetFor is how long after a start even those are called who were away:
+	// if all stop at once and start again, each remembers the others as away.
+	greetFor = 30 * time.Second
+	// awayBudget is how long a stopping node tells others so.
+	awayBudget = time.Second
+)
+
+// Limits of the introducer, per source address where nothing else is said.
+const (
+	prefaceTimeout   = 3 * time.Second  // for a stranger to show that it is none
+	joinTimeout      = 10 * time.Second // for a whole introduction
+	maxSkew          = 5 * time.Minute  // between the clocks of joiner and introducer
+	maxNonces        = 1 << 16          // prefaces remembered against replay, in all
+	maxIntroductions = 256              // connections at once, in all
+	maxPerSource     = 64               // connections at once: a site behind one NAT may boot at once
+	sourceRate       = 20               // connections per second
+	sourceBurst      = 128              // connections in a burst
+	maxSources       = 4096             // sources whose rate is remembered, in all
+)

@@ -1,0 +1,211 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/cbnet-io/cbnet/identity"
+	"github.com/cbnet-io/cbnet/overlay"
+)
+
+// admit verifies envelopes from elsewhere and takes what is new: into the
+// book, not yet into the device (see apply). wait tells how long a node that
+// was unknown is left alone, since it may not know us yet.
+func (m *Mesh) admit(envelopes [][]byte, source string, wait func(node string) time.Duration) {
+	fresh := map[string]time.Duration{}
+	for _, env := range envelopes {
+		s, err := m.roots.OpenRecord(env, m.now())
+		switch {
+		case err != nil:
+			m.metrics.records.WithLabelValues("invalid").Inc()
+			m.warn("record refused", "source", source, "err", err)
+		case s.Grant.Node == m.grant.Node:
+			m.admitSelf(s)
+		case m.admitPeer(s, source):
+			fresh[s.Grant.Node] = wait(s.Grant.Node)
+		}
+	}
+	if len(fresh) > 0 {
+		m.mu.Lock()
+		m.dirtyLocked()
+		m.refreshLocked(fresh)
+		m.mu.Unlock()
+		notify(m.wake)
+	}
+}
+
+// admitPeer takes a verified record and reports whether it is news.
+func (m *Mesh) admitPeer(s *identity.Signed, source string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v := m.book.add(s)
+	m.metrics.records.WithLabelValues(string(v)).Inc()
+	if v == verdictConflict && m.conflicts[s.Grant.Node] != digestOf(s) {
+		m.conflicts[s.Grant.Node] = digestOf(s)
+		m.warn("record refused", "peer", s.Grant.Node, "source", source, "version", s.Record.Version,
+			"reason", "two records of one version: the node lies, or two machines hold its key")
+	}
+	m.satisfyLocked(s.Grant.Node)
+	return v == verdictNew || v == verdictNewer
+}
+
+// admitSelf looks at what others hold as this node's own record. One that is
+// newer, or of the same version, was made before this node lost its state: a
+// still newer one replaces it.
+func (m *Mesh) admitSelf(s *identity.Signed) {
+	m.mu.Lock()
+	self := m.self
+	m.satisfyLocked(m.grant.Node)
+	m.mu.Unlock()
+	if self == nil || s.Hash == self.Hash {
+		return
+	}
+	switch o := s.Compare(self); {
+	case o == identity.Older:
+	case !s.Certificate.Equal(self.Certificate) && s.Certificate.NotBefore.After(self.Certificate.NotBefore):
+		m.metrics.records.WithLabelValues("usurped").Inc()
+		m.log.Error("this node's name was issued anew to another key: others will refuse this one", "serial", identity.SerialOf(s.Certificate))
+	default:
+		st := standingHere
+		if self.Record.Away {
+			st = standingAway
+		}
+		if err := m.publish(st, s.Record.Version); err != nil {
+			m.log.Warn("own record not renewed", "err", err)
+		}
+	}
+}
+
+// noWait admits records of nodes that know us, or will by the time they matter.
+func noWait(string) time.Duration { return 0 }
+
+func (m *Mesh) dirtyLocked() {
+	if m.dirty.IsZero() {
+		m.dirty = m.now()
+	}
+}
+
+// refreshLocked brings links in line with the book. Nodes in fresh have just
+// sent a record; if they were unknown they are left alone for so long.
+func (m *Mesh) refreshLocked(fresh map[string]time.Duration) {
+	now := m.now()
+	for name, why := range m.book.prune(m.roots, now) {
+		m.dirtyLocked()
+		m.log.Info("peer removed", "peer", name, "reason", why)
+	}
+	members, refused := resolve(m.self, m.book.records)
+	m.logClashesLocked(refused)
+	self := place{network: m.where.network, prefixes: m.where.prefixes, overlay: m.where.overlay}
+	links := make(map[string]*link, len(members))
+	m.byIP = make(map[netip.Addr]string, 2*len(members))
+	for _, s := range members {
+		name := s.Grant.Node
+		wait, isFresh := fresh[name]
+		quiet := now.Add(wait)
+		l, ok := m.links[name]
+		switch {
+		case !ok:
+			l = newLink(s, now, quiet, m.learned[name])
+			delete(m.learned, name)
+			if !m.running {
+				l.greet = now.Add(greetFor) // remembered
+			}
+			if isFresh {
+				m.log.Info("peer joined", "peer", name, "ip", s.Grant.IP)
+			}
+		case l.signed.Hash != s.Hash:
+			l.update(s, now, quiet)
+		}
+		l.offer(candidates(self, s.Record), now)
+		links[name] = l
+		m.byIP[s.Grant.IP], m.byIP[s.Grant.IP6] = name, name
+	}
+	for name := range m.links {
+		if _, ok := links[name]; ok {
+			continue
+		}
+		if s := m.book.records[name]; s != nil && s.Record.Left {
+			m.log.Info("peer left", "peer", name)
+		}
+		delete(m.states, name)
+		notify(m.changed)
+	}
+	m.links = links
+}
+
+func (m *Mesh) logClashesLocked(refused []clash) {
+	now := make(map[string]string, len(refused))
+	for _, c := range refused {
+		now[c.name] = c.reason
+		if m.clashes[c.name] != c.reason {
+			m.metrics.records.WithLabelValues("clash").Inc()
+			m.log.Warn("peer refused", "peer", c.name, "reason", c.reason)
+		}
+	}
+	m.clashes = now
+}
+
+// apply sets the device to what the records say. Equal configurations are not
+// set twice. Peers whose address was changed for a trial are taken out first:
+// WireGuard then starts a handshake at once instead of after its retry time.
+func (m *Mesh) apply(ctx context.Context) error {
+	m.applyMu.Lock()
+	defer m.applyMu.Unlock()
+	cfg, resets := m.wanted()
+	if m.applied != nil && len(resets) == 0 && reflect.DeepEqual(*m.applied, cfg) {
+		return nil
+	}
+	m.applied = nil
+	var err error
+	if len(resets) > 0 {
+		without := cfg
+		without.Peers = slices.DeleteFunc(slices.Clone(cfg.Peers), func(p overlay.Peer) bool { return slices.Contains(resets, p.PublicKey) })
+		err = m.cfg.Device.Set(ctx, without)
+	}
+	err = errors.Join(err, m.cfg.Device.Set(ctx, cfg))
+	m.metrics.sets.WithLabelValues(result(err)).Inc()
+	if failed := err != nil && ctx.Err() == nil; failed != m.setFailed {
+		m.setFailed = failed
+		if failed {
+			m.log.Error("device not set, trying on", "err", err)
+		} else {
+			m.log.Info("device set again")
+		}
+	}
+	if err != nil {
+		return err
+	}
+	m.applied = &cfg
+	return nil
+}
+
+// setDevice applies where nobody waits for the result: the loop tries again.
+func (m *Mesh) setDevice(ctx context.Context) { _ = m.apply(ctx) }
+
+// warn logs what others do wrong, at a bounded rate: they must not fill the disk.
+func (m *Mesh) warn(msg string, args ...any) {
+	if m.warnings.Allow() {
+		m.log.Warn(msg, args...)
+	}
+}
+
+// wanted returns the whole configuration, and whom to take out first.
+func (m *Mesh) wanted() (cfg overlay.Config, resets []overlay.Key) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now()
+	members := make([]member, 0, len(m.links))
+	for _, l := range m.links {
+		members = append(members, member{signed: l.signed, endpoint: l.endpoint, quiet: l.isQuiet(now)})
+		if l.reset {
+			resets = append(resets, overlay.Key(l.signed.Record.WireGuardKey))
+			l.reset = false
+		}
+	}
+	slices.SortFunc(members, func(a, b member) int { return a.signed.Grant.IP.Compare(b.signed.Grant.IP) })
+	return desired(base{key: m.cfg.PrivateKey, port: m.cfg.Port, mtu: m.cfg.MTU, mesh: m.roots.Mesh(), grant: m.grant}, members), resets
+}

@@ -1,0 +1,198 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cbnet-io/cbnet/identity"
+)
+
+// Run takes part in the mesh until ctx ends, then says that this node is away,
+// or until Leave. It blocks; all its goroutines end before it returns. The
+// device keeps its peers: closing it is the caller's part.
+func (m *Mesh) Run(ctx context.Context) error {
+	unregister, err := m.metrics.register(m.cfg.Registerer)
+	defer unregister()
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	if err := m.load(); err != nil {
+		return err
+	}
+	if err := m.publish(standingHere, 0); err != nil {
+		return err
+	}
+	// From here on the machine is changed.
+	if err := m.apply(ctx); err != nil {
+		return fmt.Errorf("device: %w", err)
+	}
+	w, err := openWire(ctx, m.net, m.grant.IP, m, m.log)
+	if err != nil {
+		return err
+	}
+	list, err := m.openGossip(w)
+	if err != nil {
+		return errors.Join(err, w.Shutdown())
+	}
+	var intro *introducer
+	if m.cfg.Introduce != "" {
+		if intro, err = m.openIntroducer(ctx); err != nil {
+			return errors.Join(err, list.Shutdown())
+		}
+	}
+	m.mu.Lock()
+	m.wire, m.list, m.running = w, list, true
+	m.mu.Unlock()
+
+	run, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var g errgroup.Group
+	part := func(f func()) { g.Go(func() error { f(); return nil }) }
+	if intro != nil {
+		part(func() { intro.run(run) })
+	}
+	part(func() { m.fetchLoop(run) })
+	part(func() { m.gossipLoop(run, list) })
+	part(func() { m.joinLoop(run) })
+	m.loop(run)
+	m.stop(ctx)
+	cancel()
+	return errors.Join(g.Wait(), list.Shutdown())
+}
+
+// load reads what the last run left. What is damaged or no longer valid is
+// dropped with a word: introducers can replace all of it.
+func (m *Mesh) load() error {
+	if signed, err := m.store.revocations(); err != nil {
+		return fmt.Errorf("revocation list: %w", err)
+	} else if signed != nil {
+		if _, err := m.roots.Apply(signed); err != nil && !errors.Is(err, identity.ErrOutdated) {
+			m.log.Warn("saved revocation list dropped", "err", err)
+		}
+	}
+	if _, err := m.roots.Verify(m.cfg.Bundle.Certificate, m.now()); err != nil {
+		return fmt.Errorf("own certificate: %w", err)
+	}
+	last, err := m.store.record()
+	if err != nil {
+		m.log.Warn("saved version dropped", "err", err)
+	}
+	m.version, m.where.observed = last.Version, last.Observed
+	peers, err := m.store.peers()
+	if err != nil {
+		m.log.Warn("saved peers dropped", "err", err)
+	}
+	for _, p := range peers {
+		s, err := m.roots.OpenRecord(p.Envelope, m.now())
+		if err != nil {
+			m.log.Debug("saved peer dropped", "err", err)
+			continue
+		}
+		if s.Grant.Node == m.grant.Node {
+			continue
+		}
+		m.book.add(s)
+		if p.Endpoint.IsValid() && usableAddr(p.Endpoint.Addr().Unmap()) {
+			m.learned[s.Grant.Node] = p.Endpoint
+		}
+	}
+	return nil
+}
+
+// loop is level-triggered: events only wake it, and each turn computes all.
+func (m *Mesh) loop(ctx context.Context) {
+	ticker := time.NewTicker(m.timing.Tick)
+	defer ticker.Stop()
+	var observed, looked time.Time
+	looked = m.now()
+	for {
+		now := m.now()
+		fresh := now.Sub(observed) >= time.Second
+		if fresh {
+			observed = now
+			m.expire()
+		}
+		m.tick(ctx, fresh)
+		m.save(false)
+		if now.Sub(looked) > 5*time.Second {
+			looked = now
+			if m.moved() {
+				if err := m.publish(standingHere, 0); err != nil {
+					m.log.Warn("own record not renewed", "err", err)
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.left:
+			return
+		case <-m.wake:
+		case <-ticker.C:
+		}
+	}
+}
+
+// expire drops peers whose certificates have run out.
+func (m *Mesh) expire() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now()
+	for _, l := range m.links {
+		if now.After(l.signed.Certificate.NotAfter) {
+			m.refreshLocked(nil)
+			return
+		}
+	}
+}
+
+// stop says goodbye: away unless the node has left, within about a second.
+func (m *Mesh) stop(ctx context.Context) {
+	m.mu.Lock()
+	left := m.leaving
+	m.running = false
+	m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), awayBudget)
+	defer cancel()
+	if !left {
+		if err := m.publish(standingAway, 0); err != nil {
+			m.log.Warn("peers not told of the stop", "err", err)
+		} else {
+			m.log.Debug("away", "told", m.spreadSelf(ctx))
+		}
+		m.save(true)
+	}
+	m.mu.Lock()
+	list := m.list
+	m.mu.Unlock()
+	if err := list.Leave(200 * time.Millisecond); err != nil {
+		m.log.Debug("gossip leave", "err", err)
+	}
+}
+
+// save writes the peers to disk once changes have been collected for a while,
+// or at once.
+func (m *Mesh) save(now bool) {
+	m.mu.Lock()
+	if !now && (m.dirty.IsZero() || m.now().Sub(m.dirty) < m.timing.Save) {
+		m.mu.Unlock()
+		return
+	}
+	m.dirty = time.Time{}
+	ps := make([]remembered, 0, len(m.book.records))
+	for name, s := range m.book.records {
+		r := remembered{Envelope: s.Envelope, Endpoint: m.learned[name]}
+		if l := m.links[name]; l != nil {
+			r.Endpoint = l.learned
+		}
+		ps = append(ps, r)
+	}
+	m.mu.Unlock()
+	if err := m.store.savePeers(ps); err != nil {
+		m.log.Error("peers not saved", "err", err)
+	}
+}

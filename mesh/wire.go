@@ -1,0 +1,302 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// wire is the gossip port on the overlay address: one UDP socket and one TCP
+// listener, shared by memberlist and our own messages, told apart by the first
+// byte. WireGuard delivers a packet only from an address that its sender's
+// certificate grants, so a source address proves the host; senders who are no
+// members are ignored. It is memberlist's transport.
+type wire struct {
+	net     Net
+	local   netip.AddrPort
+	handler wireHandler
+	log     *slog.Logger
+
+	packets  net.PacketConn
+	listener net.Listener
+	packetCh chan *memberlist.Packet
+	streamCh chan net.Conn
+	streams  chan struct{} // one token per connection being served
+	done     chan struct{} // closed by Shutdown
+	wg       sync.WaitGroup
+	once     sync.Once
+}
+
+// wireHandler is who uses the wire besides memberlist.
+type wireHandler interface {
+	// isMember reports whether the overlay address belongs to a member.
+	isMember(netip.Addr) bool
+	// takeEcho handles an echo. It must not block.
+	takeEcho(from netip.Addr, e echo)
+	// serve answers one request from a member and leaves closing to the caller.
+	serve(ctx context.Context, conn net.Conn, from netip.Addr)
+}
+
+var _ memberlist.NodeAwareTransport = (*wire)(nil)
+
+// openWire binds the gossip port on the overlay address.
+func openWire(ctx context.Context, n Net, ip netip.Addr, h wireHandler, log *slog.Logger) (*wire, error) {
+	w := &wire{
+		net: n, local: netip.AddrPortFrom(ip, GossipPort), handler: h, log: log,
+		packetCh: make(chan *memberlist.Packet, maxPackets),
+		streamCh: make(chan net.Conn),
+		streams:  make(chan struct{}, maxStreams),
+		done:     make(chan struct{}),
+	}
+	var err error
+	if w.packets, err = n.ListenPacket(ctx, w.local.String()); err != nil {
+		return nil, fmt.Errorf("gossip port: %w", err)
+	}
+	if w.listener, err = n.Listen(ctx, w.local.String()); err != nil {
+		return nil, errors.Join(fmt.Errorf("gossip port: %w", err), w.packets.Close())
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	w.wg.Go(func() { <-w.done; cancel() })
+	w.wg.Go(w.receive)
+	w.wg.Go(func() { w.accept(ctx) })
+	return w, nil
+}
+
+// receive hands packets on until Shutdown.
+func (w *wire) receive() {
+	buf := make([]byte, 1<<16)
+	for {
+		n, from, err := w.packets.ReadFrom(buf)
+		at := time.Now()
+		if err != nil {
+			if !w.pause(err) {
+				return
+			}
+			continue
+		}
+		src := addrOf(from)
+		if n == 0 || !w.handler.isMember(src) {
+			continue
+		}
+		if buf[0] == magic {
+			if e, err := parseEcho(buf[:n]); err == nil {
+				w.handler.takeEcho(src, e)
+			}
+			continue
+		}
+		p := &memberlist.Packet{Buf: append([]byte(nil), buf[:n]...), From: from, Timestamp: at}
+		select {
+		case w.packetCh <- p:
+		default: // memberlist is behind: gossip is repeated anyway
+		}
+	}
+}
+
+// accept serves connections until Shutdown.
+func (w *wire) accept(ctx context.Context) {
+	for {
+		conn, err := w.listener.Accept()
+		if err != nil {
+			if !w.pause(err) {
+				return
+			}
+			continue
+		}
+		from := addrOf(conn.RemoteAddr())
+		if !w.handler.isMember(from) {
+			closeQuietly(conn)
+			continue
+		}
+		select {
+		case w.streams <- struct{}{}:
+			w.wg.Go(func() {
+				defer func() { <-w.streams }()
+				w.stream(ctx, conn, from)
+			})
+		default:
+			closeQuietly(conn)
+		}
+	}
+}
+
+// pause reports whether to go on after an error of a socket: not once the wire
+// is shut down, else after a moment.
+func (w *wire) pause(err error) bool {
+	select {
+	case <-w.done:
+		return false
+	case <-time.After(50 * time.Millisecond):
+	}
+	if errors.Is(err, net.ErrClosed) {
+		return false
+	}
+	w.log.Debug("gossip socket", "err", err)
+	return true
+}
+
+// stream tells by the first byte whose connection it is.
+func (w *wire) stream(ctx context.Context, conn net.Conn, from netip.Addr) {
+	stop := context.AfterFunc(ctx, func() { closeQuietly(conn) })
+	var first [1]byte
+	err := conn.SetDeadline(time.Now().Add(requestTimeout))
+	if err == nil {
+		_, err = conn.Read(first[:])
+	}
+	if err == nil && first[0] != magic {
+		if err = conn.SetDeadline(time.Time{}); err == nil {
+			stop()
+			select {
+			case w.streamCh <- &peekedConn{Conn: conn, first: first[:]}:
+				return
+			case <-w.done:
+			}
+		}
+	}
+	if err == nil && first[0] == magic {
+		w.handler.serve(ctx, conn, from)
+	}
+	stop()
+	closeQuietly(conn)
+}
+
+// peekedConn gives back the byte that was read to tell whose connection it is.
+type peekedConn struct {
+	net.Conn
+	first []byte
+}
+
+// Read implements net.Conn.
+func (c *peekedConn) Read(b []byte) (int, error) {
+	if len(c.first) > 0 && len(b) > 0 {
+		n := copy(b, c.first)
+		c.first = c.first[n:]
+		return n, nil
+	}
+	return c.Conn.Read(b)
+}
+
+// sendEcho sends a packet of ours. Errors do not matter: it is asked again.
+func (w *wire) sendEcho(to netip.Addr, e echo) {
+	if _, err := w.packets.WriteTo(e.append(nil), net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, GossipPort))); err != nil {
+		w.log.Debug("echo", "to", to, "err", err)
+	}
+}
+
+// exchange asks a member and returns its answer.
+func (w *wire) exchange(ctx context.Context, to netip.Addr, q request) (reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	conn, err := w.net.Dial(ctx, w.local.Addr(), netip.AddrPortFrom(to, GossipPort).String())
+	if err != nil {
+		return reply{}, err
+	}
+	stop := context.AfterFunc(ctx, func() { closeQuietly(conn) })
+	defer func() { stop(); closeQuietly(conn) }()
+	if _, err := conn.Write([]byte{magic}); err != nil {
+		return reply{}, err
+	}
+	if err := writeFrame(conn, q, maxRequest); err != nil {
+		return reply{}, err
+	}
+	return readReply(conn)
+}
+
+// FinalAdvertiseAddr implements memberlist.Transport.
+func (w *wire) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
+	return net.IP(w.local.Addr().AsSlice()), GossipPort, nil
+}
+
+// WriteTo implements memberlist.Transport.
+func (w *wire) WriteTo(b []byte, addr string) (time.Time, error) {
+	return w.WriteToAddress(b, memberlist.Address{Addr: addr})
+}
+
+// WriteToAddress implements memberlist.NodeAwareTransport. Members only are
+// sent to, wherever gossip claims that someone is.
+func (w *wire) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
+	to, err := w.target(a.Addr)
+	if err != nil {
+		return time.Time{}, err
+	}
+	_, err = w.packets.WriteTo(b, net.UDPAddrFromAddrPort(to))
+	return time.Now(), err
+}
+
+// target checks an address that memberlist wants to reach.
+func (w *wire) target(addr string) (netip.AddrPort, error) {
+	to, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return to, err
+	}
+	if to.Port() != GossipPort || !w.handler.isMember(to.Addr().Unmap()) {
+		return to, fmt.Errorf("%s is no member's gossip port", addr)
+	}
+	return to, nil
+}
+
+// PacketCh implements memberlist.Transport.
+func (w *wire) PacketCh() <-chan *memberlist.Packet { return w.packetCh }
+
+// StreamCh implements memberlist.Transport.
+func (w *wire) StreamCh() <-chan net.Conn { return w.streamCh }
+
+// DialTimeout implements memberlist.Transport.
+func (w *wire) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
+	return w.DialAddressTimeout(memberlist.Address{Addr: addr}, timeout)
+}
+
+// DialAddressTimeout implements memberlist.NodeAwareTransport.
+func (w *wire) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	if _, err := w.target(a.Addr); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return w.net.Dial(ctx, w.local.Addr(), a.Addr)
+}
+
+// Shutdown implements memberlist.Transport. It waits for everything the wire
+// has started.
+func (w *wire) Shutdown() error {
+	var err error
+	w.once.Do(func() {
+		close(w.done)
+		err = errors.Join(w.packets.Close(), w.listener.Close())
+	})
+	w.wg.Wait()
+	return err
+}
+
+// addrOf returns the IP address in a socket's address.
+func addrOf(a net.Addr) netip.Addr {
+	switch a := a.(type) {
+	case *net.UDPAddr:
+		return a.AddrPort().Addr().Unmap()
+	case *net.TCPAddr:
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// closeQuietly closes what nobody needs any more.
+func closeQuietly(c interface{ Close() error }) { _ = c.Close() }
+
+func portOf(hostport string) int {
+	_, p, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
