@@ -8,17 +8,17 @@
 // (an overlay over this host's root file system), whose PID 1 runs the real
 // cloud-init and then the init scripts of run level 2.
 //
-//	           this host  198.18.0.1/15
-//	          ──────┬──────────────────── csim0 (bridge) ──┬─────────
-//	                │ up: public addresses                 │ up
-//	       ┌────────┴─────────┐                   ┌────────┴─────────┐
-//	       │ router           │ NAT, security     │ router           │
-//	       │ 169.254.169.254  │ groups, metadata  │ 169.254.169.254  │
-//	       └──┬───────────┬───┘                   └──┬───────────────┘
-//	       v1 │        v2 │   point to point      v3 │
-//	       ┌──┴───┐   ┌───┴──┐                   ┌───┴──┐
-//	       │ eth0 │   │ eth0 │ 10.0.1.0/24       │ eth0 │ 10.0.1.0/24 as well
-//	       └──────┘   └──────┘                   └──────┘
+//	    this host  198.18.0.1/15
+//	   ──────┬──────────────────── csim0 (bridge) ──┬─────────
+//	         │ up: public addresses                 │ up
+//	┌────────┴─────────┐                   ┌────────┴─────────┐
+//	│ router           │ NAT, security     │ router           │
+//	│ 169.254.169.254  │ groups, metadata  │ 169.254.169.254  │
+//	└──┬───────────┬───┘                   └──┬───────────────┘
+//	v1 │        v2 │   point to point      v3 │
+//	┌──┴───┐   ┌───┴──┐                   ┌───┴──┐
+//	│ eth0 │   │ eth0 │ 10.0.1.0/24       │ eth0 │ 10.0.1.0/24 as well
+//	└──────┘   └──────┘                   └──────┘
 //
 // All traffic of a VM passes its router, so that nothing inside the VM can get
 // around its security groups, nor send from an address that is not its own.
