@@ -24,29 +24,28 @@ const (
 // errSilent is the cause when a stream said nothing for too long.
 var errSilent = errors.New("the server fell silent")
 
-// WatchMCIS calls f for every event of an MCIS after the number after, in order
-// and each once, until the run is done (an event with Done), f returns an error,
-// ctx ends or the server cannot be reached for the client's retry time. A lost
-// connection is resumed where it broke.
-func (c *Client) WatchMCIS(ctx context.Context, name string, after uint64, f func(Event) error) error {
+// WatchMCIS calls f for every event of a run, in order and each once, until the
+// run or a later one is done (an event with Done), f returns an error, ctx ends
+// or the server cannot be reached for the client's retry time. A lost connection
+// is resumed where it broke. When the MCIS is gone for so long that the server
+// has forgotten it the error is a *Problem of status 404.
+func (c *Client) WatchMCIS(ctx context.Context, run Run, f func(Event) error) error {
+	w := watch{client: c, run: run, after: run.After, f: f}
 	var lost time.Time // when the connection was lost; zero while it stands
 	for {
-		done, err := c.watchOnce(ctx, name, &after, func(e Event) error {
-			lost = time.Time{}
-			return f(e)
-		})
-		if done || err == nil {
+		before := w.after
+		over, err := w.once(ctx)
+		if over {
 			return err
 		}
-		var p *Problem
-		if ctx.Err() != nil || errors.As(err, &p) && p.Status < 500 {
+		if p, ok := errors.AsType[*Problem](err); ctx.Err() != nil || ok && p.Status < 500 {
 			return err
 		}
-		if lost.IsZero() {
+		if w.after != before || lost.IsZero() {
 			lost = time.Now()
 		}
 		if time.Since(lost) >= c.retry {
-			return fmt.Errorf("watch: %w", err)
+			return fmt.Errorf("watch %s: %w", run.Name, err)
 		}
 		if err := pause(ctx, retryPause); err != nil {
 			return err
@@ -54,30 +53,36 @@ func (c *Client) WatchMCIS(ctx context.Context, name string, after uint64, f fun
 	}
 }
 
-// watchOnce follows one connection. It reports whether the watch is over; else
-// the error says how the connection was lost.
-func (c *Client) watchOnce(ctx context.Context, name string, after *uint64, f func(Event) error) (bool, error) {
-	header := http.Header{"Last-Event-Id": {strconv.FormatUint(*after, 10)}}
-	r := request{method: http.MethodGet, path: []string{"mcis", name, "events"}, accept: "text/event-stream", header: header}
-	over := false
-	err := c.stream(ctx, r, func(data []byte) error {
+// watch is what a watch carries from one connection to the next.
+type watch struct {
+	client *Client
+	run    Run
+	after  uint64 // number of the last event that f has seen
+	f      func(Event) error
+}
+
+// once follows one connection. It reports whether the watch is over; else the
+// error says how the connection was lost.
+func (w *watch) once(ctx context.Context) (over bool, err error) {
+	r := request{
+		method: http.MethodGet, path: []string{"mcis", w.run.Name, "events"}, accept: "text/event-stream",
+		header: http.Header{"Last-Event-Id": {strconv.FormatUint(w.after, 10)}},
+	}
+	err = w.client.stream(ctx, r, func(data []byte) error {
 		var e Event
 		if err := json.Unmarshal(data, &e); err != nil {
 			return fmt.Errorf("event: %w", err)
 		}
-		if e.Number <= *after {
+		if e.Number <= w.after {
 			return nil
 		}
-		*after = e.Number
-		if err := f(e); err != nil {
-			over = true
-			return err
-		}
-		if e.Done {
-			over = true
+		w.after = e.Number
+		err := w.f(e)
+		over = err != nil || e.Done && e.Run >= w.run.Run
+		if over && err == nil {
 			return io.EOF
 		}
-		return nil
+		return err
 	})
 	if over && errors.Is(err, io.EOF) {
 		return true, nil

@@ -106,13 +106,16 @@ func (s *Service) Extend(ctx context.Context, node string) error {
 	})
 }
 
-// CloseToken ends the use of a node's token: the node is in. It is no error when
-// there is no such node.
+// CloseToken ends the use of a node's token: the node is in. A token that nobody
+// has used stays open: who is in then is an older machine of the same name. It
+// is no error when there is no such node.
 func (s *Service) CloseToken(ctx context.Context, node string) error {
 	err := s.change(ctx, node, func(rec *nodeRecord) bool {
-		was := rec.Open
+		if !rec.Open || len(rec.Key) == 0 {
+			return false
+		}
 		rec.Open = false
-		return was
+		return true
 	})
 	if errors.Is(err, ErrUnknown) {
 		return nil
