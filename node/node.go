@@ -130,7 +130,6 @@ func (n *Node) Leave(ctx context.Context) error {
 	if err := f.Leave(ctx); err != nil {
 		return err
 	}
-	n.log.Info("left the mesh")
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.stop(errLeft)

@@ -190,10 +190,7 @@ func (n *Node) operate(ctx context.Context, p parts) error {
 		if err := m.Run(ctx); err != nil {
 			return fmt.Errorf("mesh: %w", err)
 		}
-		if ctx.Err() == nil {
-			return errors.New("mesh: it ended by itself")
-		}
-		return nil
+		return errLeft // it does so without an error for no other reason but ctx
 	})
 	g.Go(func() error { return n.follow(ctx, m) })
 	g.Go(func() error { return n.watchExpiry(ctx, p.bundle.Certificate) })
