@@ -1,0 +1,134 @@
+package aws_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cbnet-io/cbnet/test/cloudsim/aws"
+	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
+	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
+)
+
+// site is a cloud behind a server, on a fabric without machines.
+type site struct {
+	cloud  *aws.Cloud
+	fabric *fabric.Fabric
+	faults *faults.Injector
+	url    string
+}
+
+// open starts a cloud; change may alter its options.
+func open(t *testing.T, change ...func(*aws.Options)) *site {
+	t.Helper()
+	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{fabric: f, faults: faults.New(faults.Config{})}
+	o := aws.Options{Fabric: f, Faults: s.faults}
+	for _, c := range change {
+		c(&o)
+	}
+	s.cloud = aws.New(o)
+	srv := httptest.NewServer(s.cloud.Handler())
+	s.url = srv.URL
+	t.Cleanup(func() {
+		srv.Close()
+		s.cloud.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := f.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// until polls cond, since what it waits for goes on by itself.
+func until(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%s: not within 20 s", what)
+		}
+	}
+}
+
+// needTool skips a test where a program is missing; on the CI machine that is
+// a failure.
+func needTool(t *testing.T, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%s is not installed", name)
+		}
+		t.Skipf("%s is not installed", name)
+	}
+}
+
+// cli runs the AWS CLI and returns what it printed, decoded, and its complaint.
+func (s *site) cli(t *testing.T, args ...string) (map[string]any, string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "aws", append([]string{"--endpoint-url", s.url, "--output", "json"}, args...)...)
+	home := t.TempDir()
+	cmd.Env = append(os.Environ(),
+		"HOME="+home, "AWS_CONFIG_FILE="+home+"/none", "AWS_SHARED_CREDENTIALS_FILE="+home+"/none", "AWS_ACCESS_KEY_ID=AKIAEXAMPLE",
+		"AWS_SECRET_ACCESS_KEY=secret", "AWS_DEFAULT_REGION=ap-northeast-2", "AWS_MAX_ATTEMPTS=1", "AWS_PAGER=", "AWS_EC2_METADATA_DISABLED=true")
+	if home := os.Getenv("HOME"); home != "" {
+		cmd.Env = append(cmd.Env, "PYENV_ROOT="+home+"/.pyenv")
+	}
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		if errs.Len() == 0 {
+			t.Fatalf("aws %s: %v", strings.Join(args, " "), err)
+		}
+		return nil, strings.TrimSpace(errs.String())
+	}
+	answer := map[string]any{}
+	if out.Len() > 0 {
+		if err := json.Unmarshal([]byte(out.String()), &answer); err != nil {
+			t.Fatalf("aws %s: %v in %s", strings.Join(args, " "), err, out.String())
+		}
+	}
+	return answer, ""
+}
+
+// dig follows names and indexes into decoded JSON; what is not there is nil.
+func dig(v any, path ...any) any {
+	for _, p := range path {
+		switch p := p.(type) {
+		case string:
+			m, ok := v.(map[string]any)
+			if !ok {
+				return nil
+			}
+			v = m[p]
+		case int:
+			l, ok := v.([]any)
+			if !ok || p >= len(l) {
+				return nil
+			}
+			v = l[p]
+		}
+	}
+	return v
+}
+
+// text is dig for a string.
+func text(v any, path ...any) string {
+	s, _ := dig(v, path...).(string)
+	return s
+}
