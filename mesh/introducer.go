@@ -142,7 +142,7 @@ func (i *introducer) introduce(ctx context.Context, conn net.Conn, remote netip.
 		return caller, errors.Join(err, writeFrame(tc, reply{Format: format, Error: err.Error()}, maxReply))
 	}
 	p.Observed = remote
-	return caller, errors.Join(writeFrame(tc, p, maxReply), tc.CloseWrite())
+	return caller, writeFrame(tc, p, maxReply)
 }
 
 // admitJoiner takes a joiner's record: into the own device first, then to all

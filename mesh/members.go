@@ -20,6 +20,10 @@ func (m *Mesh) admit(envelopes [][]byte, source string, wait func(node string) t
 	for _, env := range envelopes {
 		s, err := m.roots.OpenRecord(env, m.now())
 		switch {
+		case errors.Is(err, identity.ErrRevoked), errors.Is(err, identity.ErrExpired):
+			// Whoever sent it has not heard of it yet.
+			m.metrics.records.WithLabelValues("invalid").Inc()
+			m.log.Debug("record refused", "source", source, "err", err)
 		case err != nil:
 			m.metrics.records.WithLabelValues("invalid").Inc()
 			m.warn("record refused", "source", source, "err", err)

@@ -61,6 +61,7 @@ type Mesh struct {
 	conflicts map[string]digest         // of records refused as conflicts, by node
 	wants     map[string]*want
 	states    map[string]State // last reported, by node
+	cameUp    bool             // a peer has, since the device was read
 	dirty     time.Time        // peers changed and are not saved since then, zero if not
 	wire      *wire
 	list      *memberlist.Memberlist
@@ -196,6 +197,9 @@ func (m *Mesh) applyRevocations(ctx context.Context, signed []byte, source strin
 		m.log.Error("revocation list not saved", "err", err)
 	}
 	m.log.Info("revocation list in force", "number", m.roots.RevocationNumber(), "source", source)
+	if m.roots.Revoked(m.cfg.Bundle.Certificate) {
+		m.log.Error("this node's own certificate is revoked: the others refuse it")
+	}
 	m.mu.Lock()
 	m.refreshLocked(nil)
 	m.mu.Unlock()

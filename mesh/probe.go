@@ -33,7 +33,7 @@ func (m *Mesh) takeEcho(from netip.Addr, e echo) {
 	case echoAnswer:
 		was := l.up()
 		if l.answered(e.nonce, now, m.echoEveryLocked()) && !was {
-			cameUp = true
+			cameUp, m.cameUp = true, true
 		}
 	}
 	m.mu.Unlock()
@@ -60,7 +60,7 @@ func (m *Mesh) echoEveryLocked() time.Duration {
 // tick moves every link to now, sets the device and sends the probes that are
 // due. It is the one loop's body.
 func (m *Mesh) tick(ctx context.Context, fresh bool) {
-	if fresh || m.trialDue() {
+	if fresh || m.mustObserve() {
 		m.observe()
 	}
 	m.mu.Lock()
@@ -82,13 +82,18 @@ func (m *Mesh) tick(ctx context.Context, fresh bool) {
 	m.report()
 }
 
-// trialDue reports whether a link is about to try another address: then it
-// must be known whether the peer was heard meanwhile, or a handshake that has
-// just succeeded would be thrown away.
-func (m *Mesh) trialDue() bool {
+// mustObserve reports whether the device has to be read now: a peer has come
+// up, or a link is about to try another address. Then it must be known whether
+// the peer was heard meanwhile, or a handshake that has just succeeded would be
+// thrown away.
+func (m *Mesh) mustObserve() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.now()
+	if m.cameUp {
+		m.cameUp = false
+		return true
+	}
 	for _, l := range m.links {
 		if l.trialDue(now, m.timing) {
 			return true
@@ -138,7 +143,7 @@ func (m *Mesh) report() {
 		news = true
 		switch st {
 		case StateUp:
-			m.log.Info("peer up", "peer", name, "endpoint", l.status.Endpoint, "rtt", l.rtt)
+			m.log.Info("peer up", "peer", name, "endpoint", l.status.Endpoint)
 		case StateConnecting:
 			m.log.Debug("peer connecting", "peer", name, "reason", reason)
 		default:

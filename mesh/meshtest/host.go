@@ -1,0 +1,286 @@
+package meshtest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cbnet-io/cbnet/mesh"
+	"github.com/cbnet-io/cbnet/overlay"
+)
+
+var (
+	_ mesh.Net    = (*Host)(nil)
+	_ mesh.Device = (*Host)(nil)
+)
+
+// Set implements mesh.Device. Peers that stay keep their sessions; an endpoint
+// is applied when it changes in the configuration. It refuses what WireGuard
+// would silently get wrong.
+func (h *Host) Set(_ context.Context, c overlay.Config) error {
+	h.fabric.mu.Lock()
+	defer h.fabric.mu.Unlock()
+	owner := map[netip.Prefix]overlay.Key{}
+	keys := map[overlay.Key]bool{}
+	for _, p := range c.Peers {
+		if keys[p.PublicKey] {
+			return fmt.Errorf("two peers with key %s", p.PublicKey)
+		}
+		keys[p.PublicKey] = true
+		for _, a := range p.AllowedIPs {
+			if _, ok := owner[a]; ok {
+				return fmt.Errorf("two peers with address %s", a)
+			}
+			owner[a] = p.PublicKey
+		}
+	}
+	before := map[overlay.Key]overlay.Peer{}
+	for _, p := range h.config.Peers {
+		before[p.PublicKey] = p
+	}
+	peers := map[overlay.Key]*peer{}
+	for _, p := range c.Peers {
+		q := h.peers[p.PublicKey]
+		if q == nil {
+			q = &peer{status: overlay.PeerStatus{PublicKey: p.PublicKey}}
+		}
+		if p.Endpoint.IsValid() && p.Endpoint != before[p.PublicKey].Endpoint {
+			q.status.Endpoint = p.Endpoint
+		}
+		q.status.AllowedIPs = p.AllowedIPs
+		peers[p.PublicKey] = q
+	}
+	h.config, h.peers = c, peers
+	h.sets++
+	return nil
+}
+
+// Peers implements mesh.Device.
+func (h *Host) Peers() ([]overlay.PeerStatus, error) {
+	h.fabric.mu.Lock()
+	defer h.fabric.mu.Unlock()
+	var ps []overlay.PeerStatus
+	for _, p := range h.peers {
+		ps = append(ps, p.status)
+	}
+	return ps, nil
+}
+
+// Addresses implements mesh.Net.
+func (h *Host) Addresses(string) ([]netip.Prefix, error) {
+	h.fabric.mu.Lock()
+	defer h.fabric.mu.Unlock()
+	return slices.Clone(h.addrs), nil
+}
+
+// Listen implements mesh.Net.
+func (h *Host) Listen(_ context.Context, addr string) (net.Listener, error) {
+	if addr != "" && addr[0] == ':' {
+		addr = "0.0.0.0" + addr
+	}
+	a, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	h.fabric.mu.Lock()
+	defer h.fabric.mu.Unlock()
+	if h.down {
+		return nil, ErrUnreachable
+	}
+	if h.tcp[a.String()] != nil {
+		return nil, fmt.Errorf("listen %s: address already in use", addr)
+	}
+	l := &listener{addr: a, conns: make(chan net.Conn, 1024), done: make(chan struct{})}
+	l.forget = func() {
+		h.fabric.mu.Lock()
+		defer h.fabric.mu.Unlock()
+		if h.tcp[a.String()] == l {
+			delete(h.tcp, a.String())
+		}
+	}
+	h.tcp[a.String()] = l
+	return l, nil
+}
+
+// Dial implements mesh.Net.
+func (h *Host) Dial(ctx context.Context, from netip.Addr, addr string) (net.Conn, error) {
+	to, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	h.fabric.mu.Lock()
+	defer h.fabric.mu.Unlock()
+	var other *Host
+	if from.IsValid() {
+		other, err = h.fabric.tunnelLocked(h, from, to.Addr(), 60)
+	} else {
+		from = h.seenAs()
+		other, err = h.fabric.routeLocked(h, to.Addr())
+	}
+	if err != nil {
+		return nil, err
+	}
+	l := other.tcp[to.String()]
+	if l == nil {
+		l = other.tcp[netip.AddrPortFrom(netip.IPv4Unspecified(), to.Port()).String()]
+	}
+	if l == nil {
+		return nil, fmt.Errorf("%s: %w", addr, ErrRefused)
+	}
+	a, b := net.Pipe()
+	select {
+	case l.conns <- &conn{Conn: b, local: tcpAddr(to.Addr(), to.Port()), remote: tcpAddr(from, 40000)}:
+		return &conn{Conn: a, local: tcpAddr(from, 40000), remote: tcpAddr(to.Addr(), to.Port())}, nil
+	default:
+		return nil, fmt.Errorf("%s: backlog full: %w", addr, ErrRefused)
+	}
+}
+
+// routeLocked finds the host with an underlay address.
+func (f *Fabric) routeLocked(h *Host, to netip.Addr) (*Host, error) {
+	for _, other := range f.hosts {
+		has := slices.ContainsFunc(other.addrs, func(p netip.Prefix) bool { return p.Addr() == to })
+		if has && !other.outside.IsValid() && !f.cutLocked(h, other) {
+			return other, nil
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", to, ErrUnreachable)
+}
+
+// ListenPacket implements mesh.Net.
+func (h *Host) ListenPacket(_ context.Context, addr string) (net.PacketConn, error) {
+	a, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	h.fabric.mu.Lock()
+	defer h.fabric.mu.Unlock()
+	if h.down {
+		return nil, ErrUnreachable
+	}
+	if h.udp[a] != nil {
+		return nil, fmt.Errorf("listen %s: address already in use", addr)
+	}
+	p := &packetConn{host: h, addr: a, packets: make(chan packet, 4096), done: make(chan struct{})}
+	h.udp[a] = p
+	return p, nil
+}
+
+// conn is a connection that knows its addresses.
+type conn struct {
+	net.Conn
+	local, remote net.Addr
+}
+
+// LocalAddr implements net.Conn.
+func (c *conn) LocalAddr() net.Addr { return c.local }
+
+// RemoteAddr implements net.Conn.
+func (c *conn) RemoteAddr() net.Addr { return c.remote }
+
+type listener struct {
+	addr   netip.AddrPort
+	conns  chan net.Conn
+	done   chan struct{}
+	once   sync.Once
+	forget func()
+}
+
+func (l *listener) shut() { l.once.Do(func() { close(l.done) }) }
+
+// Accept implements net.Listener.
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (l *listener) Close() error {
+	l.forget()
+	l.shut()
+	return nil
+}
+
+// Addr implements net.Listener.
+func (l *listener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.addr) }
+
+type packet struct {
+	data []byte
+	from netip.AddrPort
+}
+
+type packetConn struct {
+	host    *Host
+	addr    netip.AddrPort
+	packets chan packet
+	done    chan struct{}
+	once    sync.Once
+}
+
+func (p *packetConn) shut() { p.once.Do(func() { close(p.done) }) }
+
+// ReadFrom implements net.PacketConn.
+func (p *packetConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	select {
+	case q := <-p.packets:
+		return copy(b, q.data), net.UDPAddrFromAddrPort(q.from), nil
+	case <-p.done:
+		return 0, nil, net.ErrClosed
+	}
+}
+
+// WriteTo implements net.PacketConn. Packets that do not pass are lost, as
+// those of UDP are.
+func (p *packetConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	select {
+	case <-p.done:
+		return 0, net.ErrClosed
+	default:
+	}
+	dst := to.(*net.UDPAddr).AddrPort()
+	dst = netip.AddrPortFrom(dst.Addr().Unmap(), dst.Port())
+	f := p.host.fabric
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	other, err := f.tunnelLocked(p.host, p.addr.Addr(), dst.Addr(), len(b)+28)
+	if err != nil || other.udp[dst] == nil {
+		return len(b), nil
+	}
+	select {
+	case other.udp[dst].packets <- packet{slices.Clone(b), p.addr}:
+	default:
+	}
+	return len(b), nil
+}
+
+// Close implements net.PacketConn.
+func (p *packetConn) Close() error {
+	p.host.fabric.mu.Lock()
+	if p.host.udp[p.addr] == p {
+		delete(p.host.udp, p.addr)
+	}
+	p.host.fabric.mu.Unlock()
+	p.shut()
+	return nil
+}
+
+// LocalAddr implements net.PacketConn.
+func (p *packetConn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(p.addr) }
+
+// SetDeadline implements net.PacketConn: there are none.
+func (p *packetConn) SetDeadline(time.Time) error { return os.ErrNoDeadline }
+
+// SetReadDeadline implements net.PacketConn: there are none.
+func (p *packetConn) SetReadDeadline(time.Time) error { return os.ErrNoDeadline }
+
+// SetWriteDeadline implements net.PacketConn: there are none.
+func (p *packetConn) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
