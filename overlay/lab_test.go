@@ -102,7 +102,7 @@ func isolate() error {
 
 // call is one request to a host, and reply its answer.
 type call struct {
-	Op      string // open, set, peers, close, cleanup, addr, run
+	Op      string // open, set, peers, close, cleanup, addr, run, echo, dial
 	Options overlay.Options
 	Config  overlay.Config
 	Args    []string
@@ -126,9 +126,22 @@ type host struct {
 
 func newHost(t *testing.T, name string) *host {
 	t.Helper()
+	return startHost(t, name, namespaces())
+}
+
+// newNeighbour is a host in the namespaces of the caller.
+func newNeighbour(t *testing.T) *host {
+	t.Helper()
+	return startHost(t, neighbour, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL})
+}
+
+const neighbour = "neighbour"
+
+func startHost(t *testing.T, name string, attr *syscall.SysProcAttr) *host {
+	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), hostEnv+"="+name)
-	cmd.SysProcAttr = namespaces()
+	cmd.SysProcAttr = attr
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -183,6 +196,16 @@ func (h *host) run(args ...string) string {
 	return h.do(call{Op: "run", Args: args}).Out
 }
 
+// beside runs a command in the host's network while the host answers calls.
+func (h *host) beside(args ...string) reply {
+	pid := fmt.Sprint(h.cmd.Process.Pid)
+	out, err := exec.Command("nsenter", append([]string{"-t", pid, "-n", "--"}, args...)...).CombinedOutput()
+	if err != nil {
+		return reply{Out: string(out), Err: err.Error()}
+	}
+	return reply{Out: string(out)}
+}
+
 // link joins two hosts by a veth pair, eth0 on both sides.
 func link(t *testing.T, a, b *host, addrA, addrB []string) {
 	t.Helper()
@@ -198,9 +221,11 @@ func link(t *testing.T, a, b *host, addrA, addrB []string) {
 
 // serveHost is the process of a host.
 func serveHost(in io.Reader, out io.Writer) int {
-	if err := isolate(); err != nil {
-		fmt.Fprintln(os.Stderr, "host:", err)
-		return 1
+	if os.Getenv(hostEnv) != neighbour {
+		if err := isolate(); err != nil {
+			fmt.Fprintln(os.Stderr, "host:", err)
+			return 1
+		}
 	}
 	level := slog.LevelWarn
 	if os.Getenv("OVERLAY_TEST_DEBUG") != "" {
@@ -246,6 +271,10 @@ func (s *hostServer) handle(c call) (r reply, err error) {
 		err = overlay.Cleanup(c.Args[0])
 	case "addr":
 		err = addAddresses(c.Args[0], c.Args[1:])
+	case "echo":
+		err = serveEcho(c.Args[0])
+	case "dial":
+		err = dialEcho(ctx, c.Args[0], c.Args[1])
 	case "run":
 		out, e := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...).CombinedOutput()
 		r.Out, err = string(out), e
@@ -253,6 +282,67 @@ func (s *hostServer) handle(c call) (r reply, err error) {
 		err = fmt.Errorf("unknown op %q", c.Op)
 	}
 	return r, err
+}
+
+// serveEcho answers TCP and UDP on addr until the process ends.
+func serveEcho(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	u, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go io.Copy(c, c)
+		}
+	}()
+	go func() {
+		buf := make([]byte, 2048)
+		for {
+			n, from, err := u.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			u.WriteTo(buf[:n], from)
+		}
+	}()
+	return nil
+}
+
+// dialEcho sends to an echo server and compares what comes back: 1 MiB over
+// TCP, which offloads may cut and join, or a datagram of the MTU.
+func dialEcho(ctx context.Context, network, addr string) error {
+	c, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	size := 1 << 20
+	if network == "udp" {
+		size = 1280 - 48
+	}
+	sent := bytes.Repeat([]byte("cbnet"), size/5)
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Write(sent)
+		done <- err
+	}()
+	got := make([]byte, len(sent))
+	if _, err := io.ReadFull(c, got); err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	if !bytes.Equal(sent, got) {
+		return fmt.Errorf("%d bytes came back changed", len(got))
+	}
+	return <-done
 }
 
 func addAddresses(name string, addrs []string) error {

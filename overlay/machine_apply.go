@@ -70,7 +70,7 @@ func portTaken(port int) bool {
 func (m *linux) bringUp(link netlink.Link) error {
 	if m.user != nil {
 		if err := m.user.up(); err != nil {
-			return err
+			return fmt.Errorf("open UDP port: %w", err)
 		}
 	}
 	return m.nl.LinkSetUp(link)

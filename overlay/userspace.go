@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 )
@@ -24,9 +23,9 @@ type userspace struct {
 
 // openUserspace makes the TUN device name and starts wireguard-go on it, down.
 func openUserspace(name string, noOffload bool, log *slog.Logger) (*userspace, error) {
-	create, bind := tun.CreateTUN, conn.NewStdNetBind()
+	create := tun.CreateTUN
 	if noOffload {
-		create, bind = createPlainTUN, newPlainBind()
+		create = createPlainTUN
 	}
 	t, err := create(name, DefaultMTU)
 	if err != nil {
@@ -35,7 +34,7 @@ func openUserspace(name string, noOffload bool, log *slog.Logger) (*userspace, e
 		}
 		return nil, fmt.Errorf("TUN device: %w", err)
 	}
-	u := &userspace{dev: device.NewDevice(newSteadyTUN(t), bind, wgLogger(log))}
+	u := &userspace{dev: device.NewDevice(newSteadyTUN(t), newBind(!noOffload), wgLogger(log))}
 	if u.uapi, err = listenUAPI(name, u.dev.IpcHandle); err != nil {
 		u.dev.Close()
 		return nil, err

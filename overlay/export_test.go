@@ -1,0 +1,124 @@
+package overlay
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Actual mirrors actual for tests.
+type Actual struct {
+	Key       Key
+	Port      int
+	Peers     map[Key]ActualPeer
+	MTU       int
+	Up        bool
+	NoIPv6    bool
+	Addresses []netip.Prefix
+	Routes    []netip.Prefix // ours
+	Foreign   []netip.Prefix // routes through the interface that others made
+}
+
+// ActualPeer mirrors actualPeer for tests.
+type ActualPeer struct {
+	Endpoint   netip.AddrPort
+	Fresh      bool
+	Keepalive  time.Duration
+	AllowedIPs []netip.Prefix
+}
+
+func (a Actual) internal() actual {
+	out := actual{key: a.Key, port: a.Port, mtu: a.MTU, up: a.Up, ipv6: !a.NoIPv6, addresses: a.Addresses, peers: internalPeers(a.Peers)}
+	for _, r := range a.Routes {
+		out.routes = append(out.routes, actualRoute{r, true})
+	}
+	for _, r := range a.Foreign {
+		out.routes = append(out.routes, actualRoute{r, false})
+	}
+	return out
+}
+
+func internalPeers(ps map[Key]ActualPeer) map[Key]actualPeer {
+	out := make(map[Key]actualPeer)
+	for k, p := range ps {
+		out[k] = actualPeer{p.Endpoint, p.Fresh, p.Keepalive, p.AllowedIPs}
+	}
+	return out
+}
+
+// Diff is diff with its changes printed.
+func Diff(want Config, prev *Config, a Actual, spare Key) []string {
+	out := []string{}
+	for _, c := range diff(want, prev, a.internal(), spare) {
+		out = append(out, strings.Split(c.String(), "\n")...)
+	}
+	return out
+}
+
+// PeerStep is one allowed IP added to a peer, or with an invalid prefix, a
+// peer removed.
+type PeerStep struct {
+	Peer   Key
+	Prefix netip.Prefix
+}
+
+// PeerSteps takes the entries of peerChanges apart, in their order.
+func PeerSteps(want []Peer, have map[Key]ActualPeer, spare Key) []PeerStep {
+	var out []PeerStep
+	for _, pc := range peerChanges(want, nil, internalPeers(have), spare) {
+		if pc.Remove {
+			out = append(out, PeerStep{Peer: Key(pc.PublicKey)})
+		}
+		for _, p := range prefixesOf(pc.AllowedIPs) {
+			out = append(out, PeerStep{Key(pc.PublicKey), p})
+		}
+	}
+	return out
+}
+
+// Network is a network of the host.
+type Network struct {
+	Prefix    string
+	Link      string
+	Connected bool
+}
+
+// Collision checks one route.
+func Collision(route netip.Prefix, others []Network) error {
+	var ns []network
+	for _, o := range others {
+		ns = append(ns, network{netip.MustParsePrefix(o.Prefix), o.Link, o.Connected})
+	}
+	return collision([]change{{op: opRouteAdd, prefix: route}}, ns)
+}
+
+// Record reports each change that d makes from now on.
+func (d *Device) Record(report func(string)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.m = recorder{d.m, report}
+}
+
+type recorder struct {
+	machine
+	report func(string)
+}
+
+func (r recorder) apply(c change) error {
+	r.report(c.String())
+	return r.machine.apply(c)
+}
+
+// Redact is redact.
+var Redact = redact
+
+// Adoption tells what Open does with an interface of the wanted name.
+func Adoption(exists, ours bool, kind string, want Datapath) string {
+	e := existing{kind: kind, ours: ours}
+	if exists {
+		e.link = &netlink.Dummy{}
+	}
+	return map[fate]string{create: "create", adopt: "adopt", replace: "replace", refuse: "refuse"}[adoption(e, want)]
+}

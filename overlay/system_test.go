@@ -1,0 +1,440 @@
+package overlay_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/cbnet-io/cbnet/overlay"
+)
+
+// open opens a device in the lab and closes it at the end.
+func open(t *testing.T, o overlay.Options) *overlay.Device {
+	t.Helper()
+	o.Interface = "cbn0"
+	d, err := overlay.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return d
+}
+
+func config(t *testing.T) overlay.Config {
+	return overlay.Config{PrivateKey: mustKey(t), Port: 51820, Addresses: prefixes("10.66.0.1/32", "fd66::1/128"),
+		Routes: prefixes("10.66.0.0/16", "fd66::/64"), Peers: []overlay.Peer{
+			{PublicKey: keyB, Endpoint: ep("192.0.2.1:1"), AllowedIPs: prefixes("10.66.0.2/32", "fd66::2/128"), Keepalive: 25 * time.Second},
+			{PublicKey: keyC, AllowedIPs: prefixes("10.66.0.3/32", "192.168.0.0/24")},
+		}}
+}
+
+func set(t *testing.T, d *overlay.Device, c overlay.Config) {
+	t.Helper()
+	if err := d.Set(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func bridge(t *testing.T, name string, addrs ...string) {
+	t.Helper()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+		t.Fatal(err)
+	}
+	if err := addAddresses(name, addrs); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// linkNames returns the interfaces there are.
+func linkNames(t *testing.T) string {
+	t.Helper()
+	ls, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, l := range ls {
+		out = append(out, l.Name)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestSecondSetChangesNothing(t *testing.T) {
+	if !insideLab(t) {
+		return
+	}
+	d := open(t, overlay.Options{})
+	c := config(t)
+	var first, second []string
+	d.Record(func(s string) { first = append(first, s) })
+	set(t, d, c)
+	if len(first) == 0 {
+		t.Fatal("the first Set made no change")
+	}
+	// The kernel tells of whatever really changes.
+	events := make(chan string, 100)
+	done := make(chan struct{})
+	links, addrs, routes := make(chan netlink.LinkUpdate), make(chan netlink.AddrUpdate), make(chan netlink.RouteUpdate)
+	if err := errors.Join(netlink.LinkSubscribe(links, done), netlink.AddrSubscribe(addrs, done), netlink.RouteSubscribe(routes, done)); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			select {
+			case u := <-links:
+				events <- "link " + u.Attrs().Name
+			case u := <-addrs:
+				events <- "addr " + u.LinkAddress.String()
+			case u := <-routes:
+				events <- "route " + u.Dst.String()
+			case <-done:
+				return
+			}
+		}
+	}()
+	defer close(done)
+	d.Record(func(s string) { second = append(second, s) })
+	for range 3 {
+		set(t, d, c)
+	}
+	if len(second) != 0 {
+		t.Errorf("equal Sets changed %q", second)
+	}
+	c.Routes = c.Routes[:1] // proves that events arrive
+	set(t, d, c)
+	deadline := time.After(5 * time.Second)
+	for i := 0; ; i++ {
+		select {
+		case e := <-events:
+			if strings.HasPrefix(e, "route fd66::/64") {
+				return
+			}
+			if !strings.Contains(e, "fe80") && !strings.Contains(e, "ff00") {
+				t.Errorf("the kernel reports %q", e)
+			}
+		case <-deadline:
+			t.Fatal("the removal of a route was not reported")
+		}
+	}
+}
+
+func TestRouteRefused(t *testing.T) {
+	if !insideLab(t) {
+		return
+	}
+	bridge(t, "lan0", "10.66.1.1/24", "2001:db8::1/64")
+	d := open(t, overlay.Options{})
+	c := config(t)
+	err := d.Set(t.Context(), c)
+	var re *overlay.RouteError
+	if !errors.As(err, &re) || re.Route != prefixes("10.66.0.0/16")[0] || re.Covers != prefixes("10.66.1.0/24")[0] || !strings.Contains(err.Error(), "lan0") {
+		t.Fatalf("got %v, want a refusal that names 10.66.0.0/16, 10.66.1.0/24 and lan0", err)
+	}
+	if ps, err := d.Peers(); err != nil || len(ps) != 0 {
+		t.Errorf("a refused config left %d peers, %v", len(ps), err)
+	}
+	c.Routes = prefixes("10.67.0.0/16")
+	set(t, d, c)
+	// A network that appears later keeps nobody from updating peers.
+	bridge(t, "lan1", "10.67.1.1/24")
+	c.Peers = c.Peers[:1]
+	set(t, d, c)
+}
+
+func TestHostWithoutIPv6(t *testing.T) {
+	if !insideLab(t) {
+		return
+	}
+	sysctl := func(iface, value string) {
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+iface+"/disable_ipv6", []byte(value), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sysctl("all", "1")
+	sysctl("default", "1")
+	var log lockedBuffer
+	d := open(t, overlay.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	c := config(t)
+	for range 2 {
+		set(t, d, c)
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d warnings, want 1:\n%s", n, log.String())
+	}
+	if got := addresses(t); !strings.Contains(got, "10.66.0.1/32") || strings.Contains(got, "fd66") {
+		t.Errorf("addresses %s, want IPv4 alone", got)
+	}
+	sysctl("cbn0", "0")
+	set(t, d, c)
+	if got := addresses(t); !strings.Contains(got, "fd66::1/128") {
+		t.Errorf("addresses %s: IPv6 did not come back", got)
+	}
+}
+
+func addresses(t *testing.T) string {
+	t.Helper()
+	i, err := net.InterfaceByName("cbn0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	as, err := i.Addrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, a := range as {
+		out = append(out, a.String())
+	}
+	return strings.Join(out, " ")
+}
+
+func TestPortTaken(t *testing.T) {
+	if !insideLab(t) {
+		return
+	}
+	taken, err := net.ListenUDP("udp", &net.UDPAddr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := taken.LocalAddr().(*net.UDPAddr).Port
+	d := open(t, overlay.Options{})
+	c := config(t)
+	c.Port = port
+	if err := d.Set(t.Context(), c); !errors.Is(err, unix.EADDRINUSE) {
+		t.Errorf("first Set: %v, want EADDRINUSE", err)
+	}
+	c.Port = 0
+	set(t, d, c)
+	c.Port = port
+	if err := d.Set(t.Context(), c); !errors.Is(err, unix.EADDRINUSE) {
+		t.Errorf("Set of another port: %v, want EADDRINUSE", err)
+	}
+	taken.Close()
+	set(t, d, c)
+	if l, err := net.ListenUDP("udp", &net.UDPAddr{Port: port}); err == nil {
+		l.Close()
+		t.Error("Set succeeded, but does not hold the port")
+	}
+}
+
+func TestVanishedInterfaceIsMadeAnew(t *testing.T) {
+	if !insideLab(t) {
+		return
+	}
+	defer goleak.VerifyNone(t)
+	d := open(t, overlay.Options{})
+	defer d.Close()
+	c := config(t)
+	set(t, d, c)
+	l, err := netlink.LinkByName("cbn0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.LinkDel(l); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Peers(); err == nil {
+		t.Log("the device still answers for its peers")
+	}
+	set(t, d, c)
+	if got := addresses(t); !strings.Contains(got, "10.66.0.1/32") {
+		t.Errorf("addresses %s", got)
+	}
+	if ps, err := d.Peers(); err != nil || len(ps) != 2 {
+		t.Errorf("%d peers, %v; want 2", len(ps), err)
+	}
+}
+
+func TestInterfaceInUse(t *testing.T) {
+	if !insideLab(t) {
+		return
+	}
+	other := newNeighbour(t)
+	other.do(call{Op: "open", Options: overlay.Options{Interface: "cbn0"}})
+	for _, try := range []struct {
+		name string
+		do   func() error
+	}{
+		{"Open", func() error { _, err := overlay.Open(t.Context(), overlay.Options{Interface: "cbn0"}); return err }},
+		{"Cleanup", func() error { return overlay.Cleanup("cbn0") }},
+	} {
+		if err := try.do(); !errors.Is(err, overlay.ErrInUse) {
+			t.Errorf("%s beside a running daemon: %v", try.name, err)
+		}
+	}
+	bridge(t, "br0")
+	if _, err := overlay.Open(t.Context(), overlay.Options{Interface: "br0"}); !errors.Is(err, overlay.ErrInUse) || !strings.Contains(err.Error(), "bridge") {
+		t.Errorf("Open of somebody's bridge: %v", err)
+	}
+	if err := overlay.Cleanup("br0"); !errors.Is(err, overlay.ErrInUse) {
+		t.Errorf("Cleanup of somebody's bridge: %v", err)
+	}
+	if got := linkNames(t); got != "lo cbn0 br0" {
+		t.Errorf("interfaces %q, want lo cbn0 br0", got)
+	}
+}
+
+func TestCleanupAfterCrash(t *testing.T) {
+	if !insideLab(t) {
+		return
+	}
+	defer goleak.VerifyNone(t)
+	const socket = "/var/run/wireguard/cbn0.sock"
+	crash := func() {
+		h := newNeighbour(t)
+		h.do(call{Op: "open", Options: overlay.Options{Interface: "cbn0"}})
+		h.do(call{Op: "set", Config: config(t)})
+		info, err := os.Stat(socket)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Fatalf("UAPI socket %v, %v; want mode 0600", info, err)
+		}
+		h.kill()
+		if _, err := os.Stat(socket); err != nil {
+			t.Fatalf("a crash leaves no socket, so this test shows nothing: %v", err)
+		}
+	}
+	crash()
+	for range 2 { // the second finds nothing, and is no error
+		if err := overlay.Cleanup("cbn0"); err != nil {
+			t.Errorf("Cleanup: %v", err)
+		}
+	}
+	for _, dir := range []string{"/run/wireguard", "/run/cbnet"} {
+		if left, _ := filepath.Glob(dir + "/*"); len(left) > 0 {
+			t.Errorf("Cleanup left %q", left)
+		}
+	}
+	// A leftover interface with our mark goes too.
+	bridge(t, "cbn0")
+	l, err := netlink.LinkByName("cbn0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.LinkSetAlias(l, "cbnet"); err != nil {
+		t.Fatal(err)
+	}
+	if err := overlay.Cleanup("cbn0"); err != nil {
+		t.Errorf("Cleanup: %v", err)
+	}
+	if got := linkNames(t); got != "lo" {
+		t.Errorf("interfaces %q, want lo", got)
+	}
+	// Without Cleanup, Open copes.
+	crash()
+	d := open(t, overlay.Options{})
+	set(t, d, config(t))
+	if err := d.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+func TestKernelMissing(t *testing.T) {
+	if !insideLab(t) {
+		return
+	}
+	d, err := overlay.Open(t.Context(), overlay.Options{Interface: "cbn0", Datapath: overlay.Kernel})
+	if err == nil {
+		defer d.Close()
+		if d.Datapath() != overlay.Kernel {
+			t.Errorf("datapath %s", d.Datapath())
+		}
+		return
+	}
+	if !errors.Is(err, overlay.ErrNoKernel) || !strings.Contains(err.Error(), "modprobe") {
+		t.Errorf("got %v, want ErrNoKernel with a hint", err)
+	}
+	if d := open(t, overlay.Options{}); d.Datapath() != overlay.Userspace {
+		t.Errorf("auto chose %s", d.Datapath())
+	}
+}
+
+func TestSecretsStayInside(t *testing.T) {
+	if !insideLab(t) {
+		return
+	}
+	var log lockedBuffer
+	d := open(t, overlay.Options{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	c := config(t)
+	set(t, d, c)
+	c.PrivateKey = mustKey(t)
+	set(t, d, c)
+	// A careless client of the UAPI socket sends a broken line with the key.
+	conn, err := net.Dial("unix", "/var/run/wireguard/cbn0.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.Write([]byte("set=1\nprivate_key " + hex.EncodeToString(c.PrivateKey[:]) + "\n\n"))
+	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := conn.Read(make([]byte, 64)); err != nil {
+		t.Fatal(err)
+	}
+	bad := c
+	bad.Port = -1
+	err = d.Set(t.Context(), bad)
+	if err == nil {
+		t.Fatal("Set took a bad port")
+	}
+	for _, text := range []string{log.String(), err.Error()} {
+		for _, secret := range []string{c.PrivateKey.String(), hex.EncodeToString(c.PrivateKey[:])} {
+			if strings.Contains(text, secret[:20]) {
+				t.Errorf("the private key is in %q", text)
+			}
+		}
+	}
+	if !strings.Contains(log.String(), "REDACTED") {
+		t.Error("the broken line was not logged, so this test shows little")
+	}
+}
+
+func TestOpenWithEndedContext(t *testing.T) {
+	if !insideLab(t) {
+		return
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := overlay.Open(ctx, overlay.Options{Interface: "cbn0"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if got := linkNames(t); got != "lo" {
+		t.Errorf("interfaces %q, want lo", got)
+	}
+	open(t, overlay.Options{}) // the lock was given back
+}
+
+// lockedBuffer collects log lines of several goroutines.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
