@@ -1,6 +1,8 @@
 package mcis
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -45,3 +47,41 @@ func vmEntryID(node string, generation int) string {
 // uncertain reports whether the cloud may have done the step without our
 // knowing the result.
 func (e *entry) uncertain() bool { return e.State != stateDone && e.CloudID == "" }
+
+// loadEntries reads the journal of an MCIS, by entry ID.
+func (s *Service) loadEntries(ctx context.Context, name string) (map[string]*entry, error) {
+	items, err := s.store.List(ctx, journalOf(name))
+	if err != nil {
+		return nil, fmt.Errorf("journal of mcis %s: %w", name, err)
+	}
+	out := make(map[string]*entry, len(items))
+	for _, item := range items {
+		e := &entry{}
+		if err := decode(item, e); err != nil {
+			return nil, err
+		}
+		out[e.ID] = e
+	}
+	return out, nil
+}
+
+// sealRequest returns the sealed JSON of a request.
+func (s *Service) sealRequest(v any) ([]byte, error) {
+	sealed, err := s.store.Seal(encode(v))
+	if err != nil {
+		return nil, fmt.Errorf("seal request: %w", err)
+	}
+	return sealed, nil
+}
+
+// openRequest reads back the request of an entry.
+func (s *Service) openRequest(e *entry, v any) error {
+	plain, err := s.store.Unseal(e.Request)
+	if err != nil {
+		return fmt.Errorf("journal entry %s: %w", e.ID, err)
+	}
+	if err := json.Unmarshal(plain, v); err != nil {
+		return fmt.Errorf("journal entry %s: %w", e.ID, err)
+	}
+	return nil
+}

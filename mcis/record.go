@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -47,6 +48,8 @@ type record struct {
 	Spec    Spec           `json:"spec"`
 	Hash    string         `json:"hash"` // of the wish in Spec
 	Regions []regionRecord `json:"regions,omitempty"`
+	// Rollback is set when this run was given up, and says why.
+	Rollback string `json:"rollback,omitempty"`
 
 	revision int64 // of the store, for the next update
 }
@@ -174,4 +177,8 @@ func (s *Service) loadNodes(ctx context.Context, name string) (map[string]*nodeR
 		nodes[n.Want.Name] = n
 	}
 	return nodes, nil
+}
+
+func sortedNodes(nodes map[string]*nodeRecord) []string {
+	return slices.Sorted(maps.Keys(nodes))
 }

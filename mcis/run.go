@@ -3,9 +3,12 @@ package mcis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/cbnet-io/cbnet/store/kv"
 )
 
 // errSuperseded ends a run because something newer is wanted of its MCIS.
@@ -127,7 +130,19 @@ func (s *Service) step(ctx, runCtx context.Context, name string) error {
 	if r.Phase.Settled() {
 		return nil
 	}
-	return nil
+	run, err := s.newRun(ctx, r)
+	if err != nil {
+		return err
+	}
+	if r.Phase == PhaseDeleting {
+		err = run.delete(runCtx)
+	} else {
+		err = run.apply(runCtx)
+	}
+	if errors.Is(err, kv.ErrConflict) {
+		return fmt.Errorf("%w: %w", errSuperseded, err)
+	}
+	return err
 }
 
 // pause waits for d and reports whether ctx still lives.

@@ -67,7 +67,11 @@ func New(d Deps) (*Service, error) {
 // against the state of the server and wraps [ErrDeleting] while a delete is
 // under way.
 func (s *Service) Apply(ctx context.Context, spec Spec) (Status, error) {
-	if err := s.Validate(ctx, spec); err != nil {
+	faults, err := s.check(ctx, &spec)
+	if err != nil {
+		return Status{}, err
+	}
+	if err := faults.sorted(); err != nil {
 		return Status{}, err
 	}
 	for {

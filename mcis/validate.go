@@ -43,12 +43,18 @@ func (s *Service) Validate(ctx context.Context, spec Spec) error {
 }
 
 // check returns the faults of a spec against the state of the server. A spec
-// with faults of its own may be checked too: what is missing is skipped.
+// with faults of its own may be checked too: what is missing is skipped. The
+// regions of groups that name none are filled in.
 func (s *Service) check(ctx context.Context, spec *Spec) (Faults, error) {
 	faults, err := s.checkClouds(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
+	more, err := s.fillRegions(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	faults = append(faults, more...)
 	records, err := s.loadAll(ctx)
 	if err != nil {
 		return nil, err

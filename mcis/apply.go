@@ -1,0 +1,329 @@
+package mcis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cbnet-io/cbnet/cloud"
+	"github.com/cbnet-io/cbnet/store/kv"
+)
+
+// Times of calls.
+const (
+	readTimeout   = time.Minute      // of one list or catalogue call
+	changeTimeout = 3 * time.Minute  // of one create or delete call; EnsureNetwork makes a dozen requests
+	drainTimeout  = 20 * time.Second // that calls under way may take when their run ends
+)
+
+// run is one apply or delete under way.
+type run struct {
+	s        *Service
+	name     string
+	uid      string
+	number   int
+	deleting bool
+	calls    context.Context // lives longer than the run: calls under way end in order when it is superseded
+
+	mu      sync.Mutex
+	r       *record                // guarded by mu
+	nodes   map[string]*nodeRecord // the map is guarded by mu; each node belongs to the pipeline of its place
+	entries map[string]*entry      // the same holds
+	current map[string]string      // guarded by mu: node by token of its present generation
+	places  map[string]place       // guarded by mu: of wanted nodes
+}
+
+// rollbackError ends a run whose nodes are to be removed again.
+type rollbackError struct{ reason string }
+
+// Error implements error.
+func (e *rollbackError) Error() string { return "rolled back: " + e.reason }
+
+// newRun reads everything that is recorded of an MCIS.
+func (s *Service) newRun(ctx context.Context, r *record) (*run, error) {
+	nodes, err := s.loadNodes(ctx, r.Name)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := s.loadEntries(ctx, r.Name)
+	if err != nil {
+		return nil, err
+	}
+	return &run{
+		s: s, name: r.Name, uid: r.UID, number: r.Run, deleting: r.Phase == PhaseDeleting, calls: ctx,
+		r: r, nodes: nodes, entries: entries,
+	}, nil
+}
+
+// apply brings the MCIS to what its record wants.
+func (r *run) apply(ctx context.Context) error {
+	calls, stop := drained(ctx, r.calls)
+	defer stop()
+	r.calls = calls
+	if r.r.Phase == PhasePlanning {
+		if done, err := r.plan(ctx); done || err != nil {
+			return err
+		}
+	}
+	if r.r.Rollback == "" {
+		err := r.pipelines(ctx)
+		var back *rollbackError
+		if !errors.As(err, &back) {
+			if err != nil {
+				return err
+			}
+			return r.finish(ctx)
+		}
+		r.s.log.Warn("apply is rolled back", "mcis", r.name, "reason", back.reason)
+		if err := r.update(ctx, func(x *record) { x.Rollback, x.Reason = back.reason, back.Error() }); err != nil {
+			return err
+		}
+		r.event(Event{Step: "rollback", Message: back.reason})
+	}
+	if err := r.retreat(ctx); err != nil {
+		return err
+	}
+	if err := r.pipelines(ctx); err != nil {
+		return err
+	}
+	return r.finish(ctx)
+}
+
+// drained returns a context for calls that ends a while after the run does, so
+// that answers under way still arrive, and at once when the service stops.
+func drained(run, service context.Context) (context.Context, context.CancelFunc) {
+	calls, cancel := context.WithCancel(service)
+	stop := context.AfterFunc(run, func() {
+		if pause(calls, drainTimeout) {
+			cancel()
+		}
+	})
+	return calls, func() { stop(); cancel() }
+}
+
+// plan does the planning phase. done is true when the run ends with it.
+func (r *run) plan(ctx context.Context) (done bool, err error) {
+	p, err := r.s.plan(ctx, r.r, r.nodes)
+	if err != nil && ctx.Err() != nil {
+		return false, err
+	}
+	if err != nil {
+		r.s.log.Warn("plan is impossible", "mcis", r.name, "err", err)
+		return true, r.settle(ctx, planningFailed(r), "plan: "+err.Error())
+	}
+	var ops []kv.Op
+	for _, n := range p.nodes {
+		ops = append(ops, kv.Put(nodeKey(r.name, n.Want.Name), encode(n)))
+		if old := r.nodes[n.Want.Name]; old != nil && old.Generation < n.Generation {
+			ops = append(ops, r.abandon(old, "replaced")...)
+		}
+		r.nodes[n.Want.Name] = n
+	}
+	if err := r.commit(ctx, ops); err != nil {
+		return false, err
+	}
+	err = r.update(ctx, func(x *record) { x.Phase, x.Regions, x.Rollback = PhaseApplying, p.regions, "" })
+	if err != nil {
+		return false, err
+	}
+	r.event(Event{Step: "plan", Message: summary(p.plan)})
+	return false, nil
+}
+
+// planningFailed returns the phase after a plan that is impossible: what was
+// there before is as it was.
+func planningFailed(r *run) Phase {
+	for _, n := range r.nodes {
+		if n.Phase == NodeReady {
+			return PhaseDegraded
+		}
+	}
+	return PhaseFailed
+}
+
+// summary counts the steps of a plan.
+func summary(p Plan) string {
+	n := make(map[Action]int)
+	for _, s := range p.Steps {
+		if s.Kind == "vm" {
+			n[s.Action]++
+		}
+	}
+	return fmt.Sprintf("nodes: %d to create, %d to replace, %d to delete, %d to keep",
+		n[ActionCreate], n[ActionReplace], n[ActionDelete], n[ActionKeep])
+}
+
+// abandon returns the operations that close the journal of a node's present
+// generation.
+func (r *run) abandon(n *nodeRecord, why string) []kv.Op {
+	e := r.entries[vmEntryID(n.Want.Name, n.Generation)]
+	if e == nil {
+		return nil
+	}
+	e.State, e.Error = stateAbandoned, why
+	return []kv.Op{kv.Put(journalKey(r.name, *e), encode(e))}
+}
+
+// retreat marks every node that was not there before this run for removal.
+func (r *run) retreat(ctx context.Context) error {
+	var ops []kv.Op
+	for _, n := range r.nodes {
+		if !n.Established && n.Phase != NodeDeleting {
+			n.Phase = NodeDeleting
+			ops = append(ops, kv.Put(nodeKey(r.name, n.Want.Name), encode(n)))
+		}
+	}
+	return r.commit(ctx, ops)
+}
+
+// pipelines works on all places at once and returns when each is settled. The
+// error is of the store, of ctx, or a *rollbackError.
+func (r *run) pipelines(ctx context.Context) error {
+	r.mu.Lock()
+	r.current, r.places = make(map[string]string), make(map[string]place)
+	for _, n := range r.nodes {
+		if n.Phase != NodeDeleting && !r.deleting {
+			r.current[vmToken(r.uid, n.Want.Name, n.Generation)] = n.Want.Name
+			r.places[n.Want.Name] = n.Want.place()
+		}
+	}
+	regions := slices.Clone(r.r.Regions)
+	r.mu.Unlock()
+	g, ctx := errgroup.WithContext(ctx)
+	for _, x := range regions {
+		p := newPipeline(r, x)
+		g.Go(func() error { return p.run(ctx) })
+	}
+	return g.Wait()
+}
+
+// finish records what became of an apply.
+func (r *run) finish(ctx context.Context) error {
+	if err := r.dropHomeless(ctx); err != nil {
+		return err
+	}
+	var ops []kv.Op
+	ready, failed, left := 0, 0, 0
+	reason := ""
+	for _, name := range sortedNodes(r.nodes) {
+		switch n := r.nodes[name]; n.Phase {
+		case NodeReady:
+			ready++
+			if !n.Established {
+				n.Established = true
+				ops = append(ops, kv.Put(nodeKey(r.name, name), encode(n)))
+			}
+		case NodeDeleting:
+			left++
+			if reason == "" {
+				reason = fmt.Sprintf("%s is not removed: %s", name, n.Reason)
+			}
+		default:
+			failed++
+			if reason == "" {
+				reason = fmt.Sprintf("%s: %s", name, n.Reason)
+			}
+		}
+	}
+	if err := r.commit(ctx, ops); err != nil {
+		return err
+	}
+	phase := PhaseReady
+	switch {
+	case r.r.Rollback != "":
+		phase, reason = PhaseFailed, "rolled back: "+r.r.Rollback
+	case failed > 0 && ready == 0:
+		phase = PhaseFailed
+	case failed > 0 || left > 0:
+		phase = PhaseDegraded
+	}
+	if failed > 1 {
+		reason = fmt.Sprintf("%d nodes failed, the first: %s", failed, reason)
+	}
+	return r.settle(ctx, phase, reason)
+}
+
+// dropHomeless closes and forgets nodes that are no longer wanted and whose
+// place has no pipeline: nothing of theirs was ever made.
+func (r *run) dropHomeless(ctx context.Context) error {
+	var ops []kv.Op
+	for _, name := range sortedNodes(r.nodes) {
+		n := r.nodes[name]
+		if n.Phase != NodeDeleting || slices.ContainsFunc(r.r.Regions, func(x regionRecord) bool { return x.place() == n.Want.place() }) {
+			continue
+		}
+		if err := r.s.enroller.Close(ctx, name); err != nil {
+			return fmt.Errorf("close node %s: %w", name, err)
+		}
+		ops = append(ops, kv.Delete(nodeKey(r.name, name)))
+		delete(r.nodes, name)
+	}
+	return r.commit(ctx, ops)
+}
+
+// settle ends the run.
+func (r *run) settle(ctx context.Context, phase Phase, reason string) error {
+	err := r.update(ctx, func(x *record) { x.Phase, x.Reason = phase, reason })
+	if err != nil {
+		return err
+	}
+	took := time.Since(r.r.Since).Round(time.Millisecond)
+	r.s.log.Info("mcis is settled", "mcis", r.name, "phase", phase, "took", took, "reason", reason)
+	msg := fmt.Sprintf("%s after %s", phase, took)
+	if reason != "" {
+		msg += ": " + reason
+	}
+	r.event(Event{Step: "done", Message: msg})
+	return nil
+}
+
+// update changes the record, unless a newer run is wanted: that is
+// errSuperseded.
+func (r *run) update(ctx context.Context, change func(*record)) error {
+	for {
+		fresh, err := r.s.load(ctx, r.name)
+		if err != nil {
+			return err
+		}
+		if fresh.Run != r.number || (fresh.Phase == PhaseDeleting) != r.deleting {
+			return errSuperseded
+		}
+		change(fresh)
+		err = r.s.save(ctx, fresh)
+		if errors.Is(err, kv.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		r.mu.Lock()
+		r.r = fresh
+		r.mu.Unlock()
+		return nil
+	}
+}
+
+// commit writes many keys, as many at a time as a transaction takes.
+func (r *run) commit(ctx context.Context, ops []kv.Op) error {
+	for part := range slices.Chunk(ops, kv.MaxOps) {
+		if err := r.s.store.Txn(ctx, part...); err != nil {
+			return fmt.Errorf("write %s: %w", part[0].Key, err)
+		}
+	}
+	return nil
+}
+
+// event publishes a step of this run.
+func (r *run) event(e Event) {
+	r.mu.Lock()
+	rec := r.r
+	r.mu.Unlock()
+	r.s.publish(rec, e)
+}
+
+func (r *run) owner() cloud.Owner { return cloud.Owner{Mesh: r.s.mesh.UID, MCIS: r.uid} }

@@ -1,0 +1,275 @@
+package mcis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cbnet-io/cbnet/cloud"
+	"github.com/cbnet-io/cbnet/store/kv"
+)
+
+// network makes the network of a place where machines are to be created. It is
+// asked for once in every run, also when the journal knows it: the call
+// completes what is there, and what was removed by hand comes back.
+func (p *pipeline) network(now time.Time) {
+	if p.net != nil || !p.netTry.due(now) || !p.creates() {
+		return
+	}
+	p.netTry.start(now)
+	if p.netTry.n == 0 {
+		p.event("network", "", "creating "+p.cidr)
+	}
+	p.spawn(func(ctx context.Context) func() error {
+		e, net, err := p.ensureNetwork(ctx)
+		return func() error { return p.networkDone(ctx, e, net, err) }
+	})
+}
+
+// creates reports whether any node here still needs its machine.
+func (p *pipeline) creates() bool {
+	for _, n := range p.nodes {
+		if n.wanted(p.r) && n.rec.ID == "" && !n.final {
+			return true
+		}
+	}
+	return false
+}
+
+// ensureNetwork journals the request and makes the call. An error that wraps
+// errStore is none of the cloud's.
+func (p *pipeline) ensureNetwork(ctx context.Context) (*entry, cloud.Network, error) {
+	e := p.netEntry
+	if e == nil {
+		sealed, err := p.r.s.sealRequest(p.netSpec)
+		if err != nil {
+			return nil, cloud.Network{}, fmt.Errorf("%w: %w", errStore, err)
+		}
+		e = &entry{
+			Format: recordFormat, ID: networkEntryID(p.at), Cloud: p.at.Cloud, Region: p.at.Region,
+			State: stateOpen, Request: sealed, Time: time.Now(),
+		}
+		if err := p.r.s.store.Txn(ctx, kv.Create(journalKey(p.r.name, *e), encode(e))); err != nil {
+			return nil, cloud.Network{}, fmt.Errorf("%w: journal network of %s: %w", errStore, p.at, err)
+		}
+	}
+	var spec cloud.NetworkSpec
+	if err := p.r.s.openRequest(e, &spec); err != nil {
+		return e, cloud.Network{}, fmt.Errorf("%w: %w", errStore, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	net, err := p.driver.EnsureNetwork(ctx, spec)
+	return e, net, err
+}
+
+var (
+	// errStore marks an error of our store: the run is interrupted and taken up
+	// again.
+	errStore = errors.New("store")
+	// errEnroller marks an error of the enroller: the step is tried again.
+	errEnroller = errors.New("enroller")
+)
+
+func (p *pipeline) networkDone(ctx context.Context, e *entry, net cloud.Network, err error) error {
+	p.netTry.end(err)
+	if e != nil {
+		p.netEntry = e
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, errStore) || ctx.Err() != nil:
+		return err
+	case !lasting(err) && time.Since(p.netTry.begin) < p.r.s.opt.Deadline:
+		p.event("network", "", "again: "+err.Error())
+		return nil
+	default:
+		return p.failAll(ctx, fmt.Errorf("network of %s: %w", p.at, err))
+	}
+	p.net = &net
+	if e.State == stateDone && e.Network != nil && *e.Network == net {
+		return nil
+	}
+	e.State, e.Network, e.CloudID, e.Time = stateDone, &net, net.ID, time.Now()
+	p.event("network", "", "ready: "+net.ID)
+	return p.write(ctx, kv.Put(journalKey(p.r.name, *e), encode(e)))
+}
+
+// lasting reports whether the same call, made again, would fail again. What the
+// call refers to may not be visible yet, so ErrNotFound passes.
+func lasting(err error) bool {
+	if cloud.Retryable(err) || errors.Is(err, cloud.ErrNotFound) || errors.Is(err, cloud.ErrInUse) || errors.Is(err, errEnroller) {
+		return false
+	}
+	return !errors.Is(err, context.DeadlineExceeded)
+}
+
+// create asks for the machines that are missing, a few at a time.
+func (p *pipeline) create(now time.Time) {
+	busy := 0
+	for _, n := range p.nodes {
+		if n.try.busy {
+			busy++
+		}
+	}
+	for _, n := range p.nodes {
+		if busy >= p.r.s.opt.Parallel {
+			return
+		}
+		if p.net == nil || !n.wanted(p.r) || n.rec.ID != "" || n.final || n.failing || !n.try.due(now) || p.blocked(n, now) {
+			continue
+		}
+		busy++
+		if n.entry == nil || n.rec.Phase != NodeCreating {
+			n.since = now
+		}
+		first := n.try.n == 0
+		n.try.start(now)
+		if first {
+			p.event("vm", n.rec.Want.Name, fmt.Sprintf("creating %s", n.rec.Want.MachineName))
+		}
+		p.spawn(func(ctx context.Context) func() error {
+			vm, err := p.createVM(ctx, n)
+			return func() error { return p.created(ctx, n, vm, err) }
+		})
+	}
+}
+
+// blocked reports whether an earlier machine of the node is in the way: still
+// listed, perhaps still appearing, or still in the mesh.
+func (p *pipeline) blocked(n *nodeState, now time.Time) bool {
+	if n.rec.Generation == 1 {
+		return false
+	}
+	name := n.rec.Want.Name
+	for _, res := range p.leftovers {
+		if nodeOf(res) == name {
+			return true
+		}
+	}
+	if n.entry != nil {
+		return false // the earlier ones were out of the way before it was journaled
+	}
+	for g := n.rec.Generation - 1; g > 0; g-- {
+		e := p.r.entry(vmEntryID(name, g))
+		if e != nil && e.Cloud == p.at.Cloud && e.Region == p.at.Region && now.Before(p.quiet(e)) {
+			return true
+		}
+	}
+	_, joined := p.r.s.members.Joined(name)
+	return joined && n.closed && now.Sub(n.since) < time.Minute
+}
+
+// createVM journals the machine, unless it is, and makes the call with the
+// journaled request. It runs beside the pipeline, which leaves n alone.
+func (p *pipeline) createVM(ctx context.Context, n *nodeState) (cloud.VM, error) {
+	if n.entry == nil {
+		if err := p.journal(ctx, n); err != nil {
+			return cloud.VM{}, err
+		}
+	} else if err := p.r.s.enroller.Extend(ctx, n.rec.Want.Name); err != nil {
+		return cloud.VM{}, fmt.Errorf("%w: extend token of %s: %w", errEnroller, n.rec.Want.Name, err)
+	}
+	var spec cloud.VMSpec
+	if err := p.r.s.openRequest(n.entry, &spec); err != nil {
+		return cloud.VM{}, fmt.Errorf("%w: %w", errStore, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	return p.driver.CreateVM(ctx, spec)
+}
+
+// journal writes the entry of a node's machine with the exact request, and the
+// node's new phase, in one transaction.
+func (p *pipeline) journal(ctx context.Context, n *nodeState) error {
+	w, s := &n.rec.Want, p.r.s
+	if n.rec.Generation > 1 {
+		if err := s.enroller.Close(ctx, w.Name); err != nil {
+			return fmt.Errorf("%w: close node %s: %w", errEnroller, w.Name, err)
+		}
+	}
+	p.r.mu.Lock()
+	slice := p.r.r.Spec.Network.CIDR
+	p.r.mu.Unlock()
+	en, err := s.enroller.Token(ctx, NodeRequest{
+		Node: w.Name, MCIS: p.r.name, Slice: slice, Groups: []string{p.r.name, p.r.name + "/" + w.Group},
+		Roles: w.Roles, Routes: w.Routes,
+	})
+	if err != nil {
+		return fmt.Errorf("%w: token of node %s: %w", errEnroller, w.Name, err)
+	}
+	script, err := UserData(Boot{Daemon: s.daemon, Token: en.Token, Network: networkID(p.r.uid, p.r.name, p.at)})
+	if err != nil {
+		return fmt.Errorf("user-data of node %s: %w", w.Name, err)
+	}
+	e := &entry{
+		Format: recordFormat, ID: vmEntryID(w.Name, n.rec.Generation), Cloud: p.at.Cloud, Region: p.at.Region,
+		Node: w.Name, Generation: n.rec.Generation, Token: vmToken(p.r.uid, w.Name, n.rec.Generation),
+		State: stateOpen, Time: time.Now(),
+	}
+	e.Request, err = s.sealRequest(cloud.VMSpec{
+		Owner: p.r.owner(), Region: p.at.Region, Name: vmName(p.r.uid, w.Name, n.rec.Generation), Node: w.Name,
+		Token: e.Token, Network: *p.net, PrivateIP: w.PrivateIP, Spec: w.MachineName, Image: w.ImageID,
+		UserData: script, PublicIP: w.PublicIP, Forwards: len(w.Roles) > 0,
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", errStore, err)
+	}
+	rec := *n.rec
+	rec.Phase, rec.IP, rec.Reason = NodeCreating, en.IP, ""
+	err = s.store.Txn(ctx, kv.Create(journalKey(p.r.name, *e), encode(e)), kv.Put(nodeKey(p.r.name, w.Name), encode(rec)))
+	if err != nil {
+		return fmt.Errorf("%w: journal vm of %s: %w", errStore, w.Name, err)
+	}
+	*n.rec = rec
+	n.entry = e
+	p.r.addEntry(e)
+	return nil
+}
+
+// created takes the result of a create call.
+func (p *pipeline) created(ctx context.Context, n *nodeState, vm cloud.VM, err error) error {
+	begin := n.try.begin
+	n.try.end(err)
+	n.created = time.Now()
+	switch {
+	case err == nil && vm.State == cloud.VMDeleting:
+		return p.gone(ctx, n, "the machine is being deleted in the cloud")
+	case err == nil:
+		return p.adopt(ctx, n, vm, "created "+vm.ID)
+	case errors.Is(err, errStore) || ctx.Err() != nil:
+		return err
+	case !lasting(err) && time.Since(begin) < p.r.s.opt.Deadline:
+		p.event("vm", n.rec.Want.Name, "again: "+err.Error())
+		return nil
+	}
+	return p.fail(ctx, n, fmt.Sprintf("create vm: %v", err))
+}
+
+// adopt records that the node's machine exists.
+func (p *pipeline) adopt(ctx context.Context, n *nodeState, vm cloud.VM, msg string) error {
+	e := n.entry
+	e.State, e.CloudID, e.Error, e.Time = stateDone, vm.ID, "", time.Now()
+	n.since = time.Now()
+	n.rec.Phase, n.rec.ID = NodeJoining, vm.ID
+	p.address(n.rec, vm)
+	p.event("vm", n.rec.Want.Name, msg)
+	return p.write(ctx, kv.Put(journalKey(p.r.name, *e), encode(e)), kv.Put(nodeKey(p.r.name, n.rec.Want.Name), encode(n.rec)))
+}
+
+// address takes over what the cloud says of a machine and reports whether that
+// is news.
+func (p *pipeline) address(rec *nodeRecord, vm cloud.VM) bool {
+	old := *rec
+	rec.PublicIP, rec.Zone = vm.PublicIP, vm.Zone
+	return old.PublicIP != rec.PublicIP || old.Zone != rec.Zone
+}
+
+// write puts records into the store.
+func (p *pipeline) write(ctx context.Context, ops ...kv.Op) error {
+	if err := p.r.s.store.Txn(ctx, ops...); err != nil {
+		return fmt.Errorf("write %s: %w", ops[0].Key, err)
+	}
+	return nil
+}
