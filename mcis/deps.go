@@ -56,9 +56,6 @@ type Enroller interface {
 	// Extend restarts the validity of the node's present token: the step that
 	// carries it is tried again.
 	Extend(ctx context.Context, node string) error
-	// Done tells that the node has joined: its token is no longer needed and is
-	// void. Its certificate is not touched.
-	Done(ctx context.Context, node string) error
 	// Close ends the node's membership: its token is void and its certificates
 	// are revoked. A node that does not exist is no error.
 	Close(ctx context.Context, node string) error

@@ -108,9 +108,6 @@ func (p *pipeline) watch(ctx context.Context, n *nodeState, now time.Time) error
 	ip, joined := p.r.s.members.Joined(name)
 	switch {
 	case joined && n.rec.Phase != NodeReady && (n.rec.Phase == NodeJoining || n.final):
-		if err := p.r.s.enroller.Done(ctx, name); err != nil {
-			return fmt.Errorf("settle token of %s: %w", name, err)
-		}
 		n.final = false
 		n.rec.Phase, n.rec.IP, n.rec.Reason, n.rec.Console = NodeReady, ip, "", ""
 		p.event("join", name, fmt.Sprintf("ready after %s, %s", now.Sub(n.since).Round(100*time.Millisecond), ip))

@@ -86,9 +86,6 @@ func (w *World) Token(ctx context.Context, req mcis.NodeRequest) (mcis.Enrollmen
 // Extend implements mcis.Enroller.
 func (w *World) Extend(ctx context.Context, _ string) error { return ctx.Err() }
 
-// Done implements mcis.Enroller.
-func (w *World) Done(ctx context.Context, _ string) error { return ctx.Err() }
-
 // Close implements mcis.Enroller.
 func (w *World) Close(ctx context.Context, node string) error {
 	if err := ctx.Err(); err != nil {
