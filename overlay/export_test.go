@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.zx2c4.com/wireguard/conn"
 )
 
 // Actual mirrors actual for tests.
@@ -121,4 +122,12 @@ func Adoption(exists, ours bool, kind string, want Datapath) string {
 		e.link = &netlink.Dummy{}
 	}
 	return map[fate]string{create: "create", adopt: "adopt", replace: "replace", refuse: "refuse"}[adoption(e, want)]
+}
+
+// NewBind is newBind.
+func NewBind(offload bool) conn.Bind { return newBind(offload) }
+
+// EndpointFrom makes an endpoint with a source address.
+func EndpointFrom(dst netip.AddrPort, src netip.Addr) conn.Endpoint {
+	return &endpoint{dst: dst, src: src}
 }

@@ -177,7 +177,7 @@ func TestHostWithoutIPv6(t *testing.T) {
 	for range 2 {
 		set(t, d, c)
 	}
-	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+	if n := strings.Count(log.String(), "host has IPv6 switched off"); n != 1 {
 		t.Errorf("%d warnings, want 1:\n%s", n, log.String())
 	}
 	if got := addresses(t); !strings.Contains(got, "10.66.0.1/32") || strings.Contains(got, "fd66") {

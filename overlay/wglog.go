@@ -13,7 +13,7 @@ import (
 
 // wgLogEvery is the least time between two warnings of one kind from
 // wireguard-go: it repeats some for every packet.
-const wgLogEvery = time.Minute
+const wgLogEvery = 10 * time.Minute
 
 // keyLike matches what may be a key, in hex or base64.
 var keyLike = regexp.MustCompile(`[0-9a-fA-F]{64}|[A-Za-z0-9+/]{43}=|(private|preshared)_key.*|line ".*`)
