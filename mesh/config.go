@@ -78,7 +78,7 @@ type Timing struct {
 	// joiner, and how long a joiner leaves those alone who have not. Default 1 s.
 	Acknowledge time.Duration
 	// Trial is how long a candidate address of a silent peer is tried before the
-	// next one. Default 2 s; it doubles after each full round, up to 16 times.
+	// next one. Default 1.5 s; it doubles after each full round, up to 16 times.
 	Trial time.Duration
 	// Rejoin is how often gossip is joined again with members it has lost, with
 	// up to 100 % jitter; a sixth of that when there is nobody left. Default 15 s.
@@ -102,7 +102,7 @@ func (t Timing) withDefaults() Timing {
 	def(&t.Echo, 3*time.Second)
 	def(&t.EchoRetry, time.Second)
 	def(&t.Acknowledge, time.Second)
-	def(&t.Trial, 2*time.Second)
+	def(&t.Trial, 1500*time.Millisecond)
 	def(&t.Rejoin, 15*time.Second)
 	def(&t.Save, 2*time.Second)
 	def(&t.Introducers, 2*time.Second)

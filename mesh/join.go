@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 // joinLoop calls introducers whenever nobody else can be reached: at the start
 // if no remembered peer answers, and later if all are lost.
 func (m *Mesh) joinLoop(ctx context.Context) {
-	backoff := time.Second
+	backoff := firstRetry
 	wait := time.Duration(0)
 	if m.countPeers() > 0 {
 		wait = m.timing.Introducers
@@ -32,7 +33,7 @@ func (m *Mesh) joinLoop(ctx context.Context) {
 		}
 		wait = m.timing.Introducers*4 + rand.N(m.timing.Introducers)
 		if m.anyoneUp() {
-			backoff = time.Second
+			backoff = firstRetry
 			continue
 		}
 		addrs := m.introducers()
@@ -111,7 +112,7 @@ func (m *Mesh) callAny(ctx context.Context, addrs []string) error {
 		}
 	}()
 	start()
-	var errs []error
+	var errs []string
 	for finished < len(addrs) {
 		select {
 		case err := <-results:
@@ -120,7 +121,7 @@ func (m *Mesh) callAny(ctx context.Context, addrs []string) error {
 				return nil
 			}
 			if !errors.Is(err, errSelf) {
-				errs = append(errs, err)
+				errs = append(errs, err.Error())
 			}
 		case <-time.After(time.Second):
 		}
@@ -131,7 +132,7 @@ func (m *Mesh) callAny(ctx context.Context, addrs []string) error {
 	if len(errs) == 0 {
 		return fmt.Errorf("%w but this node itself", ErrNotIntroduced)
 	}
-	return errors.Join(append([]error{ErrNotIntroduced}, errs...)...)
+	return fmt.Errorf("%w: %s", ErrNotIntroduced, strings.Join(errs, "; "))
 }
 
 // call has one introducer let this node in.
@@ -151,7 +152,7 @@ func (m *Mesh) call(ctx context.Context, addr string) error {
 		if slices.Contains(p.Acknowledged, node) {
 			return 0
 		}
-		return m.timing.Acknowledge
+		return m.timing.Acknowledge + m.yield(node)
 	})
 	m.log.Info("introduced", "introducer", who, "members", len(p.Records), "acknowledged", len(p.Acknowledged))
 	if err := m.apply(ctx); err != nil {

@@ -35,6 +35,12 @@ const (
 	requestTimeout = 5 * time.Second
 	// connectFor is how long a peer counts as connecting before unreachable.
 	connectFor = 10 * time.Second
+	// firstRetry is how soon introducers are called again; it doubles up to 15 s.
+	firstRetry = 250 * time.Millisecond
+	// yieldFor is how much longer one side of each pair waits before it calls the
+	// other. If both call at the same moment each drops the other's answer, and
+	// WireGuard tries again only after 5 s.
+	yieldFor = 500 * time.Millisecond
 	// keepalive holds the mappings of NATs open: most forget UDP after 30 s.
 	keepalive = 25 * time.Second
 	// greetFor is how long after a start even those are called who were away:

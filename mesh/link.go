@@ -16,9 +16,10 @@ import (
 // machine: time and events come in as arguments, actions go out as results.
 type link struct {
 	signed *identity.Signed
-	since  time.Time // the present attempt to reach the peer began
-	quiet  time.Time // until then nothing is sent unasked
-	greet  time.Time // until then even an away peer is called, for it may be back
+	since  time.Time     // the present attempt to reach the peer began
+	quiet  time.Time     // until then nothing is sent unasked
+	lag    time.Duration // added to each trial, see yieldFor
+	greet  time.Time     // until then even an away peer is called, for it may be back
 
 	// Probes.
 	asked   [4]ask // the last ones, ring
@@ -98,9 +99,11 @@ func (l *link) offer(cs []identity.Endpoint, now time.Time) {
 
 func (l *link) up() bool { return !l.answer.IsZero() && l.misses < lostAfter && !l.signed.Record.Away }
 
-// live reports whether WireGuard hears the peer, whatever our probes say.
+// live reports whether WireGuard hears the peer, whatever our probes say. Bytes
+// without a handshake that was completed are none: when two nodes call each
+// other at the same moment, each drops the other's answer.
 func (l *link) live(now time.Time) bool {
-	return !l.lastRx.IsZero() && now.Sub(l.lastRx) < liveFor
+	return !l.lastRx.IsZero() && now.Sub(l.lastRx) < liveFor && !l.status.LastHandshake.IsZero()
 }
 
 // isQuiet reports whether nothing is to be sent unasked.
@@ -193,7 +196,7 @@ func (l *link) stepPath(now time.Time, t Timing) {
 
 // trialDue reports whether the present address has had its time.
 func (l *link) trialDue(now time.Time, t Timing) bool {
-	return !l.up() && !l.isQuiet(now) && len(l.tries) > 0 && !l.live(now) && now.Sub(l.trial) >= t.Trial<<min(l.rounds, 4)
+	return !l.up() && !l.isQuiet(now) && len(l.tries) > 0 && !l.live(now) && now.Sub(l.trial) >= t.Trial<<min(l.rounds, 4)+l.lag
 }
 
 // state returns how the peer is doing, and why not better in plain words.
@@ -221,7 +224,7 @@ func (l *link) failure(now time.Time) string {
 	if !l.answer.IsZero() {
 		since = fmt.Sprintf("silent for %s; ", now.Sub(l.answer).Round(time.Second))
 	}
-	if l.live(now) {
+	if l.live(now) && l.lastRx.Sub(l.answer) > 5*time.Second {
 		return since + fmt.Sprintf("WireGuard hears it, but nothing answers on UDP port %d in the tunnel: is cbnetd running there, and does its firewall let the interface in?", GossipPort)
 	}
 	if len(l.tries) == 0 {

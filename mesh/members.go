@@ -84,8 +84,14 @@ func (m *Mesh) admitSelf(s *identity.Signed) {
 	}
 }
 
-// noWait admits records of nodes that know us, or will by the time they matter.
-func noWait(string) time.Duration { return 0 }
+// yield is how long this node waits before it calls one that it has just heard
+// of: of each pair, one side goes first.
+func (m *Mesh) yield(node string) time.Duration {
+	if nameHash(m.grant.Node) < nameHash(node) {
+		return 0
+	}
+	return yieldFor
+}
 
 func (m *Mesh) dirtyLocked() {
 	if m.dirty.IsZero() {
@@ -114,6 +120,7 @@ func (m *Mesh) refreshLocked(fresh map[string]time.Duration) {
 		switch {
 		case !ok:
 			l = newLink(s, now, quiet, m.learned[name])
+			l.lag = m.yield(name)
 			delete(m.learned, name)
 			if !m.running {
 				l.greet = now.Add(greetFor) // remembered

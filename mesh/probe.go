@@ -18,6 +18,9 @@ func (m *Mesh) takeEcho(from netip.Addr, e echo) {
 	}
 	now := m.now()
 	l.lastRx = now
+	if l.status.LastHandshake.IsZero() {
+		m.cameUp = true // read the device: there has been one
+	}
 	cameUp := false
 	switch e.kind {
 	case echoAsk:

@@ -45,7 +45,7 @@ func (m *Mesh) serve(ctx context.Context, conn net.Conn, from netip.Addr) {
 		if err := conn.SetDeadline(time.Now().Add(awayBudget)); err == nil {
 			_, _ = conn.Read(make([]byte, 1)) // until the other closes, or the deadline
 		}
-		m.admit(goodbye, name, noWait)
+		m.admit(goodbye, name, m.yield)
 		m.setDevice(ctx)
 	}
 }
@@ -318,6 +318,6 @@ func (m *Mesh) fetchFrom(ctx context.Context, source string, names []string) {
 		m.satisfyLocked(wantList)
 		m.mu.Unlock()
 	}
-	m.admit(p.Records, source, noWait)
+	m.admit(p.Records, source, m.yield)
 	m.setDevice(ctx)
 }
