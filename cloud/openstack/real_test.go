@@ -90,4 +90,3 @@ func wrongPassword(t testing.TB, file []byte) []byte {
 	}
 	return []byte(strings.Join(lines, ""))
 }
-

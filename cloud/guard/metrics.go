@@ -1,0 +1,92 @@
+package guard
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cbnet-io/cbnet/cloud"
+)
+
+// Metrics count the calls of any number of guards. A nil *Metrics counts
+// nothing.
+//
+//	cbnet_cloud_calls_total{provider,account,region,call,result}   tries, by outcome
+//	cbnet_cloud_call_seconds{provider,call}                         time of a try
+//	cbnet_cloud_rate{provider,account,region,kind}                  calls a second now allowed
+type Metrics struct {
+	reg     prometheus.Registerer
+	calls   *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
+	rates   *prometheus.GaugeVec
+}
+
+// NewMetrics registers the metrics; Close takes them away again.
+func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
+	m := &Metrics{
+		reg: reg,
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cbnet_cloud_calls_total", Help: "Tries of calls to clouds, by outcome.",
+		}, []string{"provider", "account", "region", "call", "result"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "cbnet_cloud_call_seconds", Help: "Time of a try of a call to a cloud.",
+			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
+		}, []string{"provider", "call"}),
+		rates: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "cbnet_cloud_rate", Help: "Calls a second that are made at most; falls when the cloud throttles.",
+		}, []string{"provider", "account", "region", "kind"}),
+	}
+	for _, c := range []prometheus.Collector{m.calls, m.seconds, m.rates} {
+		if err := reg.Register(c); err != nil {
+			m.Close()
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Close unregisters the metrics.
+func (m *Metrics) Close() {
+	if m == nil {
+		return
+	}
+	for _, c := range []prometheus.Collector{m.calls, m.seconds, m.rates} {
+		m.reg.Unregister(c)
+	}
+}
+
+func (m *Metrics) call(g *guarded, c call, took time.Duration, err error) {
+	if m == nil {
+		return
+	}
+	m.calls.WithLabelValues(g.d.Provider(), g.opt.Account, c.region, c.name, result(err)).Inc()
+	m.seconds.WithLabelValues(g.d.Provider(), c.name).Observe(took.Seconds())
+}
+
+func (m *Metrics) rate(g *guarded, c call, b *bucket) {
+	if m == nil {
+		return
+	}
+	m.rates.WithLabelValues(g.d.Provider(), g.opt.Account, c.region, string(c.kind)).Set(float64(b.limiter.Limit()))
+}
+
+// result names the outcome of a call for a label.
+func result(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	for class, name := range map[error]string{
+		cloud.ErrNotFound: "not_found", cloud.ErrConflict: "conflict", cloud.ErrInUse: "in_use",
+		cloud.ErrQuota: "quota", cloud.ErrCapacity: "capacity", cloud.ErrThrottled: "throttled",
+		cloud.ErrAuth: "auth", cloud.ErrInvalid: "invalid", cloud.ErrOwner: "owner",
+	} {
+		if errors.Is(err, class) {
+			return name
+		}
+	}
+	if errors.Is(err, cloud.ErrUnavailable) {
+		return "unavailable"
+	}
+	return "failed"
+}

@@ -1,0 +1,73 @@
+// Package providers makes the driver of an account: the one place that knows
+// all clouds.
+package providers
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/cbnet-io/cbnet/cloud"
+	"github.com/cbnet-io/cbnet/cloud/aws"
+	"github.com/cbnet-io/cbnet/cloud/guard"
+	"github.com/cbnet-io/cbnet/cloud/openstack"
+)
+
+// Names lists the providers, sorted.
+func Names() []string { return []string{aws.Provider, openstack.Provider} }
+
+// Config says which account to use and how.
+type Config struct {
+	Account  string // the user's name for it, for metrics and log
+	Provider string // one of Names
+	Region   string // of calls that name none; empty: the credentials' own or the provider's default
+	Endpoint string // URL in place of the provider's own; plain http is accepted only here and in a clouds.yaml
+	// Credentials are the bytes of a file in the ecosystem's own format: a
+	// shared credentials file (aws), a clouds.yaml (openstack).
+	Credentials []byte
+	// Ambient allows the ecosystem's own ways of finding credentials
+	// (environment, profiles, well-known files, instance roles) when
+	// Credentials is empty. Without it nothing but this Config is read.
+	Ambient bool
+
+	Transport http.RoundTripper // default http.DefaultTransport
+	Metrics   *guard.Metrics    // nil: none
+	Log       *slog.Logger      // nil: none
+}
+
+// LogValue implements slog.LogValuer: credentials never reach a log.
+func (c Config) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("account", c.Account), slog.String("provider", c.Provider),
+		slog.String("region", c.Region), slog.String("endpoint", c.Endpoint), slog.String("credentials", "REDACTED"))
+}
+
+// New returns the guarded driver of an account. It makes no request, except
+// that AWS's default chain may ask the instance it runs on. Errors wrap
+// [cloud.ErrInvalid] or [cloud.ErrAuth] and never quote credentials.
+func New(ctx context.Context, cfg Config) (cloud.Driver, error) {
+	if len(cfg.Credentials) == 0 && !cfg.Ambient {
+		return nil, fmt.Errorf("provider %s: %w: no credentials", cfg.Provider, cloud.ErrInvalid)
+	}
+	d, err := driver(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return guard.New(d, guard.Options{Account: cfg.Account, Metrics: cfg.Metrics, Log: cfg.Log}), nil
+}
+
+func driver(ctx context.Context, cfg Config) (guard.Driver, error) {
+	ambient := len(cfg.Credentials) == 0
+	switch cfg.Provider {
+	case aws.Provider:
+		return aws.New(ctx, aws.Config{
+			Region: cfg.Region, Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Transport: cfg.Transport,
+		})
+	case openstack.Provider:
+		return openstack.New(ctx, openstack.Config{
+			Region: cfg.Region, Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Transport: cfg.Transport,
+		})
+	}
+	return nil, fmt.Errorf("provider %q: %w: want one of %s", cfg.Provider, cloud.ErrInvalid, strings.Join(Names(), ", "))
+}
