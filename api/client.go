@@ -90,6 +90,9 @@ type request struct {
 	body   any      // sent as JSON; nil for none
 	accept string
 	header http.Header
+	// once is set on a call that must not be made twice. The others are sent
+	// again when the connection is lost before the answer.
+	once bool
 }
 
 // do makes the call and decodes the answer into out, unless out is nil.
@@ -109,8 +112,7 @@ func (c *Client) do(ctx context.Context, r request, out any) error {
 }
 
 // open makes the call and returns a successful answer whose body the caller
-// closes. While no connection can be made it tries again, see [WithRetry]: the
-// request has had no effect then.
+// closes. While the server cannot be reached it tries again, see [WithRetry].
 func (c *Client) open(ctx context.Context, r request) (*http.Response, error) {
 	var body []byte
 	if r.body != nil {
@@ -125,7 +127,7 @@ func (c *Client) open(ctx context.Context, r request) (*http.Response, error) {
 		if err == nil {
 			return resp, nil
 		}
-		if !unreached(err) || time.Now().Add(retryPause).After(giveUp) {
+		if !again(r, err) || time.Now().Add(retryPause).After(giveUp) {
 			return nil, err
 		}
 		if err := pause(ctx, retryPause); err != nil {
@@ -177,10 +179,20 @@ func unwrapURL(err error) error {
 	return err
 }
 
-// unreached reports whether err came before a connection stood.
-func unreached(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
+// again reports whether a call that failed with err may be made once more: when
+// no connection stood, or when one was lost and the call bears it. What the
+// server has answered stands, and so does its certificate.
+func again(r request, err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return true
+	}
+	if _, ok := errors.AsType[*Problem](err); ok || r.once {
+		return false
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return false
+	}
+	return !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // readProblem turns an answer that is no success into an error.

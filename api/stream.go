@@ -96,7 +96,7 @@ func (w *watch) once(ctx context.Context) (over bool, err error) {
 // Exec runs a command on nodes of an MCIS and calls f for every piece of output.
 // It returns when every node is done. It is never repeated by itself.
 func (c *Client) Exec(ctx context.Context, name string, req ExecRequest, f func(ExecOutput) error) error {
-	r := request{method: http.MethodPost, path: []string{"mcis", name, "exec"}, body: req, accept: "text/event-stream"}
+	r := request{method: http.MethodPost, path: []string{"mcis", name, "exec"}, body: req, accept: "text/event-stream", once: true}
 	done := false
 	err := c.stream(ctx, r, func(data []byte) error {
 		var o ExecOutput

@@ -55,6 +55,9 @@ func (s *Service) invite(ctx context.Context, inv Invitation, secret string) (ne
 	if err != nil {
 		return netip.Addr{}, err
 	}
+	if rec.Own {
+		return netip.Addr{}, ErrOwn
+	}
 	ops, err := s.numbered(ctx, &rec, inv.Node, inv.Slice)
 	if err != nil {
 		return netip.Addr{}, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -30,6 +31,7 @@ type nodeRecord struct {
 	SecretHash  []byte          `json:"secretHash,omitempty"` // SHA-256 of the token's secret
 	Open        bool            `json:"open"`                 // the token may be used
 	Gone        bool            `json:"gone,omitempty"`       // revoked, about to be removed
+	Own         bool            `json:"own,omitempty"`        // a server's: not to be invited or removed
 	Expires     time.Time       `json:"expires,omitzero"`     // of the token
 	Key         []byte          `json:"key,omitempty"`        // Ed25519 public key, bound at first use
 	Certificate []byte          `json:"certificate,omitempty"`
@@ -41,6 +43,9 @@ type issued struct {
 	Serial  string    `json:"serial"`
 	Expires time.Time `json:"expires"`
 }
+
+// ErrOwn: the node belongs to a server.
+var ErrOwn = errors.New("the name belongs to the server's own node")
 
 // node loads a record; the revision is 0 if there is none.
 func (s *Service) node(ctx context.Context, name string) (nodeRecord, int64, error) {

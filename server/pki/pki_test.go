@@ -415,6 +415,12 @@ func TestOwnNode(t *testing.T) {
 	if err != nil || got.IP != netip.MustParseAddr("10.66.0.1") || !got.Has(identity.RoleServer) {
 		t.Errorf("grant %+v, %v", got, err)
 	}
+	if _, _, err := o.Invite(t.Context(), pki.Invitation{Node: "server"}); !errors.Is(err, pki.ErrOwn) {
+		t.Errorf("invite: %v, want ErrOwn", err)
+	}
+	if err := o.Remove(t.Context(), "server"); !errors.Is(err, pki.ErrOwn) {
+		t.Errorf("remove: %v, want ErrOwn", err)
+	}
 	if again, err := o.IssueOwn(t.Context(), pub, g); err != nil || !again.Equal(first) {
 		t.Errorf("again: %v, want the same certificate", err)
 	}

@@ -96,6 +96,9 @@ func (s *Service) Remove(ctx context.Context, node string) error {
 		if err != nil || rev == 0 {
 			return err
 		}
+		if rec.Own {
+			return ErrOwn
+		}
 		known = true
 		ops, err := s.revocation(ctx, &rec)
 		if err != nil {

@@ -139,7 +139,7 @@ func (s *Service) issueOwn(ctx context.Context, pub ed25519.PublicKey, g identit
 		ops = append(ops, revoke...)
 	}
 	rec.plan(g)
-	rec.Open, rec.Gone = false, false
+	rec.Open, rec.Gone, rec.Own = false, false, true
 	cert, err := s.issue(&rec, pub)
 	if err != nil {
 		return nil, err
