@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/cbnet-io/cbnet/cloud"
 )
 
@@ -16,24 +14,34 @@ type bucketKey struct {
 	kind   kind
 }
 
-// bucket paces the calls of one kind in one region.
+// bucket paces the calls of one kind in one region. It holds up to half a
+// second's tokens.
 //
 // The rate follows additive increase and multiplicative decrease: half of it
-// after a throttle, though only once in settle, since calls under way at that
-// moment were sent at the old rate; a fiftieth of the maximum more after each
-// success.
+// after a throttle, but once in settle, since calls under way were sent at the
+// old rate; a fiftieth of the maximum more when there was none in settle.
+// Whoever waits looks at the rate again when it wakes, so that a decrease holds
+// for those who waited before it too.
 type bucket struct {
-	limiter       *rate.Limiter
-	most, least   float64
-	mu            sync.Mutex // guards the fields below
-	halved, until time.Time  // last decrease; no call before until
+	turn        chan struct{} // held by the one who waits for the next token: the others queue
+	most, least float64       // calls a second
+
+	mu                         sync.Mutex // guards the fields below
+	rate                       float64    // calls a second
+	tokens                     float64
+	filled                     time.Time // when tokens was right
+	lowered, raised, throttled time.Time // last decrease, increase, throttle
+	until                      time.Time // no call before
 }
 
-// settle is the time for which a decrease is given a chance to work.
+// settle is the time for which a change of the rate is given a chance to show.
 const settle = time.Second
 
 func newBucket(most, least float64) *bucket {
-	return &bucket{limiter: rate.NewLimiter(rate.Limit(most), max(1, int(most))), most: most, least: least}
+	return &bucket{
+		turn: make(chan struct{}, 1), most: most, least: min(least, most),
+		rate: most, tokens: max(1, most/2), filled: time.Now(),
+	}
 }
 
 // bucket returns the bucket of a call.
@@ -49,22 +57,44 @@ func (g *guarded) bucket(c call) *bucket {
 	return b
 }
 
-// wait returns when a call may be made, or an error when that would be after
-// the context's end.
+// wait returns when a call may be made, in the order of arrival, or with the
+// context's error.
 func (b *bucket) wait(ctx context.Context) error {
-	b.mu.Lock()
-	pause := time.Until(b.until)
-	b.mu.Unlock()
-	if pause > 0 {
+	select {
+	case b.turn <- struct{}{}:
+		defer func() { <-b.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for {
+		pause := b.take(time.Now())
+		if pause <= 0 {
+			return ctx.Err()
+		}
 		t := time.NewTimer(pause)
-		defer t.Stop()
 		select {
 		case <-t.C:
 		case <-ctx.Done():
+			t.Stop()
 			return ctx.Err()
 		}
 	}
-	return b.limiter.Wait(ctx)
+}
+
+// take takes a token and returns 0, or the time until there may be one.
+func (b *bucket) take(now time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now.Before(b.until) {
+		return b.until.Sub(now)
+	}
+	b.tokens = min(max(1, b.rate/2), b.tokens+now.Sub(b.filled).Seconds()*b.rate)
+	b.filled = now
+	if b.tokens >= 1 {
+		b.tokens--
+		return 0
+	}
+	return time.Duration((1-b.tokens)/b.rate*float64(time.Second)) + time.Microsecond
 }
 
 // heed adapts the rate to the outcome of a call.
@@ -72,19 +102,28 @@ func (b *bucket) heed(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	limit := float64(b.limiter.Limit())
 	if errors.Is(err, cloud.ErrThrottled) {
 		var e *cloud.APIError
 		if errors.As(err, &e) && e.After > 0 && now.Add(e.After).After(b.until) {
 			b.until = now.Add(e.After)
 		}
-		if now.Sub(b.halved) >= settle {
-			b.halved = now
-			b.limiter.SetLimit(rate.Limit(max(b.least, limit/2)))
+		b.tokens = min(b.tokens, 0)
+		b.throttled = now
+		if now.Sub(b.lowered) >= settle {
+			b.lowered = now
+			b.rate = max(b.least, b.rate/2)
 		}
 		return
 	}
-	if limit < b.most {
-		b.limiter.SetLimit(rate.Limit(min(b.most, limit+b.most/50)))
+	if b.rate < b.most && now.Sub(b.throttled) >= settle && now.Sub(b.raised) >= settle {
+		b.raised = now
+		b.rate = min(b.most, b.rate+b.most/50)
 	}
+}
+
+// allowed returns the calls a second that are allowed now.
+func (b *bucket) allowed() float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.rate
 }

@@ -68,7 +68,7 @@ func (m *Metrics) rate(g *guarded, c call, b *bucket) {
 	if m == nil {
 		return
 	}
-	m.rates.WithLabelValues(g.d.Provider(), g.opt.Account, c.region, string(c.kind)).Set(float64(b.limiter.Limit()))
+	m.rates.WithLabelValues(g.d.Provider(), g.opt.Account, c.region, string(c.kind)).Set(b.allowed())
 }
 
 // result names the outcome of a call for a label.
