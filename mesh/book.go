@@ -98,9 +98,11 @@ type clash struct {
 
 // resolve decides who may be in the device: everyone who has not left, less
 // those whose overlay address or WireGuard key is this node's own or belongs to
-// someone with a better claim (see precedence). The result depends on the
-// records alone, not on their order, and is sorted by name.
-func resolve(self *identity.Signed, records map[string]*identity.Signed) (members []*identity.Signed, refused []clash) {
+// someone with a better claim. For addresses that is precedence; so it is for
+// keys, but whoever has proved to hold the key comes first: a grant says
+// nothing of keys, and a liar may copy one. The result does not depend on the
+// order of the records, and is sorted by name.
+func resolve(self *identity.Signed, records map[string]*identity.Signed, proved func(*identity.Signed) bool) (members []*identity.Signed, refused []clash) {
 	ordered := make([]*identity.Signed, 0, len(records))
 	for _, s := range records {
 		if !s.Record.Left && s.Grant.Node != self.Grant.Node {
@@ -109,24 +111,37 @@ func resolve(self *identity.Signed, records map[string]*identity.Signed) (member
 	}
 	slices.SortFunc(ordered, precedence)
 	addrs := map[netip.Addr]string{self.Grant.IP: self.Grant.Node, self.Grant.IP6: self.Grant.Node}
+	ordered = slices.DeleteFunc(ordered, func(s *identity.Signed) bool {
+		name := s.Grant.Node
+		for _, a := range []netip.Addr{s.Grant.IP, s.Grant.IP6} {
+			if addrs[a] != "" {
+				refused = append(refused, clash{name, fmt.Sprintf("overlay address %s is also granted to %s", a, addrs[a])})
+				return true
+			}
+		}
+		addrs[s.Grant.IP], addrs[s.Grant.IP6] = name, name
+		return false
+	})
+	slices.SortStableFunc(ordered, func(a, b *identity.Signed) int { return cmp.Compare(rank(proved(a)), rank(proved(b))) })
 	keys := map[[32]byte]string{self.Record.WireGuardKey: self.Grant.Node}
 	for _, s := range ordered {
-		switch {
-		case addrs[s.Grant.IP] != "":
-			refused = append(refused, clash{s.Grant.Node, fmt.Sprintf("overlay address %s is also granted to %s", s.Grant.IP, addrs[s.Grant.IP])})
-			continue
-		case addrs[s.Grant.IP6] != "":
-			refused = append(refused, clash{s.Grant.Node, fmt.Sprintf("overlay address %s is also granted to %s", s.Grant.IP6, addrs[s.Grant.IP6])})
-			continue
-		case keys[s.Record.WireGuardKey] != "":
-			refused = append(refused, clash{s.Grant.Node, "claims the WireGuard key of " + keys[s.Record.WireGuardKey]})
+		if holder := keys[s.Record.WireGuardKey]; holder != "" {
+			refused = append(refused, clash{s.Grant.Node, "claims the WireGuard key of " + holder})
 			continue
 		}
-		addrs[s.Grant.IP], addrs[s.Grant.IP6], keys[s.Record.WireGuardKey] = s.Grant.Node, s.Grant.Node, s.Grant.Node
+		keys[s.Record.WireGuardKey] = s.Grant.Node
 		members = append(members, s)
 	}
 	slices.SortFunc(members, func(a, b *identity.Signed) int { return cmp.Compare(a.Grant.Node, b.Grant.Node) })
+	slices.SortFunc(refused, func(a, b clash) int { return cmp.Compare(a.name, b.name) })
 	return members, refused
+}
+
+func rank(proved bool) int {
+	if proved {
+		return 0
+	}
+	return 1
 }
 
 // precedence puts the better claim first: the certificate issued last, as the

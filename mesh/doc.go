@@ -11,10 +11,11 @@
 // the device by its signed leave, by revocation or when its certificate
 // expires. A node that stops says it is away and keeps its place.
 //
-// Where two nodes claim one overlay address or one WireGuard key, the grant
-// decides: the certificate that was issued last wins, since it is the
-// authority's last word, and between equals the smaller fingerprint. Everyone
-// decides alike, whatever order the records came in. See [resolve].
+// Where two nodes hold one overlay address, the grant decides: the certificate
+// that was issued last wins, since it is the authority's last word, and between
+// equals the smaller fingerprint. Everyone decides alike, whatever order the
+// records came in. A WireGuard key that two nodes claim belongs to the one that
+// has answered with it through the tunnel; if neither has, the same rule holds.
 //
 // # How records travel
 //

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -121,13 +122,14 @@ func (i *introducer) introduce(ctx context.Context, conn net.Conn, remote netip.
 		return "", err
 	}
 	var peer *x509.Certificate
+	var refused error
 	tc := tls.Server(conn, i.m.tlsConfig(func(c *x509.Certificate) error {
 		caller, peer = c.Subject.CommonName[:min(len(c.Subject.CommonName), identity.MaxName)], c
-		_, err := i.m.roots.Verify(c, i.m.now())
-		return err
+		_, refused = i.m.roots.Verify(c, i.m.now())
+		return refused
 	}))
 	if err := tc.HandshakeContext(ctx); err != nil {
-		return caller, err
+		return caller, cmp.Or(refused, err)
 	}
 	if peer.Equal(i.m.cfg.Bundle.Certificate) {
 		return caller, errSelf

@@ -220,7 +220,7 @@ func (m *Mesh) verifyIntroducer(c *x509.Certificate) error {
 
 // silence explains a connection that was closed before a word was said.
 func silence(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return fmt.Errorf("closed the connection without a word: it is of another mesh, or the clocks differ by more than %s: %w", maxSkew, err)
 	}
 	return err

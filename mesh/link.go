@@ -25,6 +25,7 @@ type link struct {
 	asked   [4]ask // the last ones, ring
 	askedN  int
 	nextAsk time.Time
+	proved  bool          // it has answered with its present key, so it holds that key
 	misses  int           // probes without an answer since the last one answered
 	answer  time.Time     // the last one, zero if none since the peer last came
 	rtt     time.Duration // of that
@@ -57,7 +58,7 @@ const lostAfter = 3
 const liveFor = 12 * time.Second
 
 func newLink(s *identity.Signed, now, quiet time.Time, learned netip.AddrPort) *link {
-	return &link{signed: s, since: now, quiet: quiet, learned: learned, nextAsk: quiet, trial: laterOf(now, quiet)}
+	return &link{signed: s, since: now, quiet: quiet, learned: learned, proved: learned.IsValid(), nextAsk: quiet, trial: laterOf(now, quiet)}
 }
 
 // update takes a newer record of the peer. A record of another WireGuard key,
@@ -65,6 +66,9 @@ func newLink(s *identity.Signed, now, quiet time.Time, learned netip.AddrPort) *
 func (l *link) update(s *identity.Signed, now, quiet time.Time) {
 	old := l.signed
 	l.signed = s
+	if old.Record.WireGuardKey != s.Record.WireGuardKey {
+		l.proved = false
+	}
 	if old.Record.WireGuardKey != s.Record.WireGuardKey || old.Record.Away {
 		l.since, l.quiet, l.nextAsk, l.trial = now, quiet, quiet, laterOf(now, quiet)
 		l.answer, l.misses, l.rounds, l.chosen = time.Time{}, 0, 0, 0
@@ -170,7 +174,7 @@ func (l *link) answered(nonce uint64, now time.Time, echoEvery time.Duration) bo
 	first := !l.up()
 	l.rtt = now.Sub(l.asked[i].at)
 	l.asked[i] = ask{}
-	l.answer, l.misses, l.rounds = now, 0, 0
+	l.answer, l.proved, l.misses, l.rounds = now, true, 0, 0
 	l.nextAsk = now.Add(echoEvery + time.Duration(rand.Int64N(int64(echoEvery)/5+1)))
 	if first { // the first one waited for a handshake: its time is no round trip
 		l.nextAsk = now

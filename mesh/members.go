@@ -107,7 +107,7 @@ func (m *Mesh) refreshLocked(fresh map[string]time.Duration) {
 		m.dirtyLocked()
 		m.log.Info("peer removed", "peer", name, "reason", why)
 	}
-	members, refused := resolve(m.self, m.book.records)
+	members, refused := resolve(m.self, m.book.records, m.provedLocked)
 	m.logClashesLocked(refused)
 	self := place{network: m.where.network, prefixes: m.where.prefixes, overlay: m.where.overlay}
 	links := make(map[string]*link, len(members))
@@ -146,6 +146,15 @@ func (m *Mesh) refreshLocked(fresh map[string]time.Duration) {
 		notify(m.changed)
 	}
 	m.links = links
+}
+
+// provedLocked reports whether a peer has answered through the tunnel with the
+// WireGuard key that its record claims, in this run or the last one.
+func (m *Mesh) provedLocked(s *identity.Signed) bool {
+	if l := m.links[s.Grant.Node]; l != nil {
+		return l.proved && l.signed.Record.WireGuardKey == s.Record.WireGuardKey
+	}
+	return m.learned[s.Grant.Node].IsValid()
 }
 
 func (m *Mesh) logClashesLocked(refused []clash) {

@@ -2,12 +2,15 @@ package meshtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cbnet-io/cbnet/mesh"
@@ -175,6 +178,15 @@ func (h *Host) ListenPacket(_ context.Context, addr string) (net.PacketConn, err
 type conn struct {
 	net.Conn
 	local, remote net.Addr
+}
+
+// Write implements net.Conn. A connection that the other closed is broken.
+func (c *conn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if errors.Is(err, io.ErrClosedPipe) {
+		err = syscall.EPIPE
+	}
+	return n, err
 }
 
 // LocalAddr implements net.Conn.
