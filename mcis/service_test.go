@@ -42,18 +42,22 @@ func newLab(t *testing.T, seed uint64) *lab {
 // start runs a new service over the same store and world.
 func (l *lab) start() {
 	l.t.Helper()
-	l.svc = newService(l.t, l.store, l.world, l.world, l.opt)
+	l.svc = newService(l.t, l.store, l.world, l.opt)
 	l.stop = runService(l.t, l.svc)
 	l.t.Cleanup(l.stop)
 }
 
-func newService(t *testing.T, s mcis.Store, w *mcistest.World, c mcis.Clouds, opt mcis.Options) *mcis.Service {
-	t.Helper()
-	svc, err := mcis.New(mcis.Deps{
-		Store: s, Clouds: c, Enroller: w, Members: w, Options: opt,
+func deps(s mcis.Store, w *mcistest.World, opt mcis.Options) mcis.Deps {
+	return mcis.Deps{
+		Store: s, Clouds: w, Enroller: w, Members: w, Options: opt,
 		Mesh:   mcis.Mesh{UID: "meshuid", CIDR: netip.MustParsePrefix("10.66.0.0/16")},
 		Daemon: mcis.Daemon{URL: "https://198.18.0.1:7443/v1/download/cbnetd-linux-amd64", SHA256: strings.Repeat("ab", 32)},
-	})
+	}
+}
+
+func newService(t *testing.T, s mcis.Store, w *mcistest.World, opt mcis.Options) *mcis.Service {
+	t.Helper()
+	svc, err := mcis.New(deps(s, w, opt))
 	if err != nil {
 		t.Fatal(err)
 	}
