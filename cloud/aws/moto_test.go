@@ -37,6 +37,7 @@ func TestMoto(t *testing.T) {
 		Tick:        20 * time.Millisecond,
 		Quirks: cloudtest.Quirks{
 			DeletesInUse:  "moto deletes subnets, security groups and gateways that are in use",
+			IgnoresToken:  "moto ignores ClientToken",
 			NoCredentials: "moto accepts any credentials",
 		},
 	})

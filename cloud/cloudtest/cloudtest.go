@@ -41,8 +41,20 @@ type Target struct {
 	// Inventory returns what the endpoint itself says exists with the mesh's
 	// mark, one line each. Optional: without it List is believed.
 	Inventory func(t testing.TB, mesh string) []string
+	// SetFaults makes the endpoint fail from now on. Optional: only simulated
+	// clouds can.
+	SetFaults func(t testing.TB, f Faults)
 
 	Quirks Quirks
+}
+
+// Faults are failures that a simulated cloud makes. The zero value is none.
+type Faults struct {
+	Throttle   float64 // share of calls refused as too many
+	Drop       float64 // share of changing calls whose answer is lost
+	LateFail   float64 // share of machines that are accepted and then fail
+	VMQuota    int     // most machines; 0: no limit
+	NoCapacity bool    // no machine can be started
 }
 
 // Quirks are the duties an endpoint is known not to honour; each leaves out the
@@ -55,6 +67,7 @@ type Quirks struct {
 	NoStop         string // why: machines cannot be stopped
 	AnyPrivateIP   string // why: it ignores the planned address
 	LaxUserData    string // why: user-data of the full length is not tried
+	IgnoresToken   string // why: it ignores idempotency tokens, so a create that arrives late makes a double
 	AcceptsUnknown string // why: it accepts unknown machine types or images
 }
 
@@ -89,6 +102,11 @@ func Run(t *testing.T, target Target) {
 	t.Run("side by side", s.sideBySide)
 	t.Run("answer lost", s.answerLost)
 	t.Run("every answer lost", s.everyAnswerLost)
+	t.Run("late create", s.lateCreate)
+	t.Run("storm", s.storm)
+	t.Run("quota", s.quota)
+	t.Run("no capacity", s.noCapacity)
+	t.Run("late failure", s.lateFailure)
 }
 
 // suite is a Target under test.

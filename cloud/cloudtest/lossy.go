@@ -21,14 +21,13 @@ var ErrLost = errors.New("connection lost before the answer")
 type Lossy struct {
 	// Next does the work. Default: http.DefaultTransport.
 	Next http.RoundTripper
-	// Lose decides by the number of the changing call (from 0), its name and a
-	// digest of what it asks for.
+	// Lose decides by the number of the changing call (from 0; refused ones do
+	// not count), its name and a digest of what it asks for.
 	Lose func(n int, call string, digest [32]byte) bool
 
-	mu    sync.Mutex
-	calls []string
-	lost  []string
-	reads int
+	mu             sync.Mutex // guards the fields below
+	calls, lost    []string
+	reads, refused int
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -46,22 +45,8 @@ func (l *Lossy) RoundTrip(req *http.Request) (*http.Response, error) {
 		req = req.Clone(req.Context())
 		req.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	call := changing(req, body)
-	lose := false
-	l.mu.Lock()
-	if call == "" {
-		l.reads++
-	} else {
-		digest := sha256.Sum256(fmt.Appendf(nil, "%s %s %s", req.Method, req.URL, body))
-		lose = l.Lose != nil && l.Lose(len(l.calls), call, digest)
-		l.calls = append(l.calls, call)
-		if lose {
-			l.lost = append(l.lost, call)
-		}
-	}
-	l.mu.Unlock()
 	resp, err := next.RoundTrip(req)
-	if err != nil || !lose {
+	if err != nil || !l.note(req, body, resp.StatusCode) {
 		return resp, err
 	}
 	io.Copy(io.Discard, resp.Body)
@@ -69,7 +54,31 @@ func (l *Lossy) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, ErrLost
 }
 
-// Calls returns the names of the changing calls made so far, in order.
+// note counts a request and decides whether its answer is lost.
+func (l *Lossy) note(req *http.Request, body []byte, status int) bool {
+	call := changing(req, body)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if call == "" {
+		l.reads++
+		return false
+	}
+	if status >= 300 {
+		l.refused++
+		return false
+	}
+	n := len(l.calls)
+	l.calls = append(l.calls, call)
+	digest := sha256.Sum256(fmt.Appendf(nil, "%s %s %s", req.Method, req.URL, body))
+	if l.Lose == nil || !l.Lose(n, call, digest) {
+		return false
+	}
+	l.lost = append(l.lost, call)
+	return true
+}
+
+// Calls returns the names of the changing calls that the cloud has carried out
+// so far, in order.
 func (l *Lossy) Calls() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,11 +92,12 @@ func (l *Lossy) Lost() []string {
 	return append([]string(nil), l.lost...)
 }
 
-// Reads returns the number of calls that change nothing.
-func (l *Lossy) Reads() int {
+// Others returns the number of calls that changed nothing: those that read and
+// those that were refused.
+func (l *Lossy) Others() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.reads
+	return l.reads + l.refused
 }
 
 var id = regexp.MustCompile(`[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}`)

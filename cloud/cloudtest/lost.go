@@ -37,7 +37,7 @@ func (s *suite) answerLost(t *testing.T) {
 	count := &Lossy{}
 	s.begin(t, count).course()
 	calls := count.Calls()
-	t.Logf("%d changing and %d reading calls: %s", len(calls), count.Reads(), strings.Join(calls, ", "))
+	t.Logf("%d changing and %d other calls: %s", len(calls), count.Others(), strings.Join(calls, ", "))
 	for n, call := range calls {
 		t.Run(fmt.Sprintf("%02d %s", n, strings.ReplaceAll(call, "/", "_")), func(t *testing.T) {
 			start := time.Now()

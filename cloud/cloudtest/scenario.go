@@ -43,6 +43,9 @@ func (s *suite) begin(t testing.TB, transport http.RoundTripper) *scenario {
 	sc.spec, sc.image = s.resolve(t, sc.d)
 	sc.d = s.New(t, transport)
 	t.Cleanup(func() {
+		if s.SetFaults != nil {
+			s.SetFaults(t, Faults{})
+		}
 		sc.transport = http.DefaultTransport
 		sc.d = s.New(t, http.DefaultTransport)
 		sc.deleteAll()

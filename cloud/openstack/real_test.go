@@ -58,8 +58,8 @@ func TestReal(t *testing.T) {
 		VCPU:        1,
 		MaxUserData: openstack.MaxUserData,
 		UnknownID:   unknownID,
-		Timeout:     2 * time.Minute,
-		Tick:        500 * time.Millisecond,
+		Timeout:     5 * time.Minute,
+		Tick:        2 * time.Second,
 	})
 }
 
