@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 
+	"github.com/cbnet-io/cbnet/test/cloudsim/aws"
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
 	"github.com/cbnet-io/cbnet/test/cloudsim/sim"
@@ -15,6 +16,8 @@ type served struct {
 }
 
 // newClouds makes the clouds that are simulated, each below base/NAME.
-func newClouds(_ *fabric.Fabric, _ *faults.Injector, _ string, _ *slog.Logger) []served {
-	return nil
+func newClouds(f *fabric.Fabric, i *faults.Injector, base string, log *slog.Logger) []served {
+	return []served{
+		{aws.New(aws.Options{Fabric: f, Faults: i, Log: log.With("component", "aws")}), base + "/aws"},
+	}
 }

@@ -19,12 +19,22 @@ type network struct {
 	apply sync.Mutex // held while the router is changed; taken before Fabric.mu
 
 	// guarded by Fabric.mu
+	wanted
+	gone bool
+}
+
+// wanted is what owners said about a network, or its machines by being on.
+type wanted struct {
 	gateway   Gateway
 	gatewayIP netip.Addr                // of SNAT; invalid without
 	public    map[netip.Addr]netip.Addr // public -> private
 	firewall  map[netip.Addr][]Rule     // by private address
 	ports     map[netip.Addr]*machine   // VMs that are on, by private address
-	gone      bool
+}
+
+func (w wanted) clone() wanted {
+	w.public, w.firewall, w.ports = maps.Clone(w.public), maps.Clone(w.firewall), maps.Clone(w.ports)
+	return w
 }
 
 // routerConfig is the whole wanted state of a router.
@@ -69,11 +79,13 @@ func (f *Fabric) AddNetwork(ctx context.Context, n Network) error {
 	}
 	f.nextNet++
 	nw := &network{
-		Network:  n,
-		index:    f.nextNet,
-		public:   map[netip.Addr]netip.Addr{},
-		firewall: map[netip.Addr][]Rule{},
-		ports:    map[netip.Addr]*machine{},
+		Network: n,
+		index:   f.nextNet,
+		wanted: wanted{
+			public:   map[netip.Addr]netip.Addr{},
+			firewall: map[netip.Addr][]Rule{},
+			ports:    map[netip.Addr]*machine{},
+		},
 	}
 	f.networks[n.ID] = nw
 	nw.apply.Lock() // nobody else has seen it
@@ -227,6 +239,7 @@ func (f *Fabric) SetFirewall(ctx context.Context, networkID string, private neti
 }
 
 // change edits a network under the lock and brings its router to the new state.
+// If the router cannot follow, the edit is undone.
 func (f *Fabric) change(ctx context.Context, networkID string, edit func(*network) error) error {
 	n, err := f.network(networkID)
 	if err != nil {
@@ -239,6 +252,7 @@ func (f *Fabric) change(ctx context.Context, networkID string, edit func(*networ
 		f.mu.Unlock()
 		return fmt.Errorf("network %s: %w", networkID, ErrNotFound)
 	}
+	before := n.wanted.clone()
 	if err := edit(n); err != nil {
 		f.mu.Unlock()
 		return err
@@ -246,6 +260,10 @@ func (f *Fabric) change(ctx context.Context, networkID string, edit func(*networ
 	c := f.routerConfigLocked(n)
 	f.mu.Unlock()
 	if err := f.host.setRouter(ctx, c); err != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.pool.swap(n.gatewayIP, before.gatewayIP)
+		n.wanted = before
 		return fmt.Errorf("router of network %s: %w", networkID, err)
 	}
 	return nil

@@ -109,14 +109,14 @@ func writeNAT(line func(string, ...any), c routerConfig) {
 		return
 	}
 	if len(c.Public) > 0 {
-		line("\tchain dnat {")
+		line("\tchain nat-in {")
 		line("\t\ttype nat hook prerouting priority dstnat; policy accept;")
 		line("\t\tdnat to ip daddr map { %s }", join(c.Public, func(m mapping) string {
 			return fmt.Sprintf("%s : %s", m.Public, m.Private)
 		}))
 		line("\t}")
 	}
-	line("\tchain snat {")
+	line("\tchain nat-out {")
 	line("\t\ttype nat hook postrouting priority srcnat; policy accept;")
 	// To the internet, or to a neighbour by its public address.
 	out := fmt.Sprintf("ip saddr %s ct original ip daddr %s", c.CIDR, internetCIDR)

@@ -53,3 +53,16 @@ func (p *pool) release(a netip.Addr) error {
 	delete(p.taken, a)
 	return nil
 }
+
+// swap undoes the exchange of one address for another; invalid ones do not count.
+func (p *pool) swap(now, before netip.Addr) {
+	if now == before {
+		return
+	}
+	if now.IsValid() {
+		delete(p.taken, now)
+	}
+	if before.IsValid() {
+		p.taken[before] = true
+	}
+}
