@@ -257,7 +257,7 @@ func (d *doorman) enter(source netip.Prefix, now time.Time) bool {
 		v = &visitor{limiter: rate.NewLimiter(sourceRate, sourceBurst)}
 		d.sources[source] = v
 	}
-	if d.total >= maxIntroductions || v.inside >= maxPerSource || !v.limiter.AllowN(now, 1) {
+	if !v.limiter.AllowN(now, 1) || d.total >= maxIntroductions || v.inside >= maxPerSource {
 		return false
 	}
 	d.total++

@@ -119,8 +119,13 @@ func (n *node) start() *node {
 		n.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	n.mesh, n.cancel, n.done = m, cancel, make(chan error, 1)
-	go func() { n.done <- m.Run(ctx) }()
+	done, ended := make(chan error, 1), make(chan struct{})
+	n.mesh, n.cancel, n.done = m, cancel, done
+	go func() {
+		defer close(ended)
+		done <- m.Run(ctx)
+	}()
+	n.t.Cleanup(func() { cancel(); <-ended })
 	return n
 }
 
@@ -221,7 +226,7 @@ func (l *logBuffer) String() string {
 func inBubble(t *testing.T, f func(*testing.T)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { pause(30 * time.Second) }) // the last clean-up to run
 		f(t)
-		pause(30 * time.Second)
 	})
 }

@@ -1,0 +1,385 @@
+package mesh
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"maps"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cbnet-io/cbnet/identity"
+	"github.com/cbnet-io/cbnet/overlay"
+)
+
+func endpoint(kind identity.EndpointKind, addr string) identity.Endpoint {
+	return identity.Endpoint{Addr: netip.MustParseAddrPort(addr), Kind: kind}
+}
+
+func TestCandidates(t *testing.T) {
+	const private, public, observed = identity.KindPrivate, identity.KindPublic, identity.KindObserved
+	all := []identity.Endpoint{
+		endpoint(observed, "198.51.100.7:51820"), endpoint(public, "203.0.113.7:51820"),
+		endpoint(private, "10.0.0.7:51820"), endpoint(private, "192.168.1.7:51820"),
+	}
+	overlayNet := []netip.Prefix{netip.MustParsePrefix("10.66.0.0/16")}
+	tests := []struct {
+		name string
+		self place
+		peer identity.Record
+		want []string
+	}{
+		{"nothing in common", place{}, identity.Record{Endpoints: all}, []string{"203.0.113.7:51820", "198.51.100.7:51820"}},
+		{"no network id is no common network", place{network: ""}, identity.Record{Network: "", Endpoints: all}, []string{"203.0.113.7:51820", "198.51.100.7:51820"}},
+		{"same network", place{network: "aws/x/vpc"}, identity.Record{Network: "aws/x/vpc", Endpoints: all},
+			[]string{"10.0.0.7:51820", "192.168.1.7:51820", "203.0.113.7:51820", "198.51.100.7:51820"}},
+		{"other network", place{network: "aws/x/vpc"}, identity.Record{Network: "aws/y/vpc", Endpoints: all}, []string{"203.0.113.7:51820", "198.51.100.7:51820"}},
+		{"same subnet", place{prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.1.9/24")}}, identity.Record{Endpoints: all},
+			[]string{"192.168.1.7:51820", "203.0.113.7:51820", "198.51.100.7:51820"}},
+		{"an address we have too", place{prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.1.7/24")}}, identity.Record{Endpoints: all}, []string{"203.0.113.7:51820", "198.51.100.7:51820"}},
+		{"public address on an interface", place{}, identity.Record{Endpoints: []identity.Endpoint{endpoint(private, "203.0.113.9:1")}}, []string{"203.0.113.9:1"}},
+		{"overlay address", place{overlay: overlayNet, network: "n"}, identity.Record{Network: "n", Endpoints: []identity.Endpoint{endpoint(private, "10.66.0.9:1")}}, nil},
+		{"useless addresses", place{network: "n"}, identity.Record{Network: "n", Endpoints: []identity.Endpoint{
+			endpoint(private, "127.0.0.1:1"), endpoint(private, "169.254.169.254:1"), endpoint(public, "0.0.0.0:1"), endpoint(private, "[fe80::1]:1")}}, nil},
+		{"one address twice", place{}, identity.Record{Endpoints: []identity.Endpoint{endpoint(public, "203.0.113.9:1"), endpoint(observed, "203.0.113.9:1")}}, []string{"203.0.113.9:1"}},
+		{"IPv6", place{}, identity.Record{Endpoints: []identity.Endpoint{endpoint(private, "[2001:db8::1]:1")}}, []string{"[2001:db8::1]:1"}},
+		{"none", place{}, identity.Record{Endpoints: []identity.Endpoint{endpoint(private, "10.9.9.9:1")}}, nil},
+	}
+	for _, tt := range tests {
+		var got []string
+		for _, e := range candidates(tt.self, tt.peer) {
+			got = append(got, e.Addr.String())
+		}
+		if d := cmp.Diff(tt.want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, d)
+		}
+	}
+}
+
+func TestPathOf(t *testing.T) {
+	r := identity.Record{Endpoints: []identity.Endpoint{
+		endpoint(identity.KindPublic, "203.0.113.7:51820"), endpoint(identity.KindPrivate, "10.0.0.7:51820"),
+		endpoint(identity.KindPrivate, "198.18.0.7:51820"), endpoint(identity.KindObserved, "198.51.100.7:51820"),
+	}}
+	tests := []struct {
+		endpoint string
+		want     Path
+	}{
+		{"203.0.113.7:51820", PathPublic},
+		{"203.0.113.7:9", PathPublic},
+		{"10.0.0.7:51820", PathPrivate},
+		{"[::ffff:10.0.0.7]:51820", PathPrivate},
+		{"198.18.0.7:51820", PathPublic},
+		{"198.51.100.7:51820", PathPunched},
+		{"198.51.100.9:51820", PathPunched},
+		{"192.168.3.3:51820", PathPrivate},
+	}
+	for _, tt := range tests {
+		if got := pathOf(netip.MustParseAddrPort(tt.endpoint), r); got != tt.want {
+			t.Errorf("pathOf(%s) = %q, want %q", tt.endpoint, got, tt.want)
+		}
+	}
+	if got := pathOf(netip.AddrPort{}, r); got != PathNone {
+		t.Errorf("no endpoint: got %q, want none", got)
+	}
+}
+
+func TestEndpoints(t *testing.T) {
+	w := whereabouts{
+		port:      51820,
+		prefixes:  []netip.Prefix{netip.MustParsePrefix("10.0.0.7/24"), netip.MustParsePrefix("10.66.0.7/32"), netip.MustParsePrefix("203.0.113.7/32")},
+		overlay:   []netip.Prefix{netip.MustParsePrefix("10.66.0.0/16")},
+		advertise: []netip.Addr{netip.MustParseAddr("203.0.113.7")},
+		observed:  netip.MustParseAddr("198.51.100.7"),
+		introduce: ":7950",
+	}
+	want := []identity.Endpoint{
+		endpoint(identity.KindPublic, "203.0.113.7:51820"), endpoint(identity.KindPrivate, "10.0.0.7:51820"), endpoint(identity.KindObserved, "198.51.100.7:51820"),
+	}
+	if d := cmp.Diff(want, w.endpoints(), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" {
+		t.Errorf("endpoints (-want +got):\n%s", d)
+	}
+	if got, want := w.introduceAddr(), "203.0.113.7:7950"; got != want {
+		t.Errorf("introduceAddr = %q, want %q", got, want)
+	}
+	w.observed = netip.MustParseAddr("10.0.0.7")
+	if got := w.endpoints(); len(got) != 2 {
+		t.Errorf("observed at an address of its own: got %d endpoints, want 2", len(got))
+	}
+}
+
+// authority makes signed records for tables.
+type authority struct {
+	t     *testing.T
+	ca    *identity.CA
+	roots *identity.Roots
+}
+
+func newAuthority(t *testing.T) authority {
+	t.Helper()
+	m, err := identity.NewMesh("test", netip.MustParsePrefix("10.66.0.0/16"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := identity.NewCA(m, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := identity.NewRoots(ca.Certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return authority{t, ca, r}
+}
+
+// record signs a record under a certificate issued at the given time.
+func (a authority) record(node string, ip int, key byte, issued time.Time, r identity.Record) *identity.Signed {
+	a.t.Helper()
+	pub, priv, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	cert, err := a.ca.Issue(pub, identity.Grant{Node: node, IP: netip.AddrFrom4([4]byte{10, 66, 0, byte(ip)})}, issued, 24*time.Hour)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	r.Node, r.WireGuardKey, r.Version = node, [32]byte{key}, max(r.Version, 1)
+	env, err := identity.SignRecord(r, priv, cert)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	s, err := a.roots.OpenRecord(env, time.Now())
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return s
+}
+
+func TestResolve(t *testing.T) {
+	a := newAuthority(t)
+	now := time.Now()
+	self := a.record("self", 1, 1, now, identity.Record{})
+	old, fresh := now.Add(-2*time.Hour), now.Add(-time.Hour)
+	tests := []struct {
+		name    string
+		records []*identity.Signed
+		proved  []string
+		want    []string
+		refused []string
+	}{
+		{"no clash", []*identity.Signed{a.record("b", 2, 2, now, identity.Record{}), a.record("c", 3, 3, now, identity.Record{})}, nil, []string{"b", "c"}, nil},
+		{"left", []*identity.Signed{a.record("b", 2, 2, now, identity.Record{Left: true})}, nil, nil, nil},
+		{"away stays", []*identity.Signed{a.record("b", 2, 2, now, identity.Record{Away: true})}, nil, []string{"b"}, nil},
+		{"whoever left claims nothing", []*identity.Signed{a.record("b", 2, 2, fresh, identity.Record{Left: true}), a.record("c", 2, 2, old, identity.Record{})}, nil, []string{"c"}, nil},
+		{"our address", []*identity.Signed{a.record("b", 1, 2, now, identity.Record{})}, nil, nil, []string{"b"}},
+		{"our key", []*identity.Signed{a.record("b", 2, 1, now, identity.Record{})}, nil, nil, []string{"b"}},
+		{"one address: the later certificate", []*identity.Signed{a.record("b", 2, 2, old, identity.Record{}), a.record("c", 2, 3, fresh, identity.Record{})}, []string{"b"}, []string{"c"}, []string{"b"}},
+		{"one key: the later certificate", []*identity.Signed{a.record("b", 2, 2, old, identity.Record{}), a.record("c", 3, 2, fresh, identity.Record{})}, nil, []string{"c"}, []string{"b"}},
+		{"one key: whoever proved it", []*identity.Signed{a.record("b", 2, 2, old, identity.Record{}), a.record("c", 3, 2, fresh, identity.Record{})}, []string{"b"}, []string{"b"}, []string{"c"}},
+	}
+	for _, tt := range tests {
+		records := map[string]*identity.Signed{}
+		for _, s := range tt.records {
+			records[s.Grant.Node] = s
+		}
+		members, refused := resolve(self, records, func(s *identity.Signed) bool { return slices.Contains(tt.proved, s.Grant.Node) })
+		var got, bad []string
+		for _, s := range members {
+			got = append(got, s.Grant.Node)
+		}
+		for _, c := range refused {
+			bad = append(bad, c.name)
+		}
+		if d := cmp.Diff(tt.want, got) + cmp.Diff(tt.refused, bad); d != "" {
+			t.Errorf("%s: members and refused (-want +got):\n%s", tt.name, d)
+		}
+	}
+}
+
+func TestDesired(t *testing.T) {
+	a := newAuthority(t)
+	now := time.Now()
+	self := a.record("self", 1, 1, now, identity.Record{})
+	b := a.record("b", 2, 2, now, identity.Record{})
+	c := a.record("c", 3, 3, now, identity.Record{})
+	mesh := a.ca.Mesh
+	to := netip.MustParseAddrPort("203.0.113.7:51820")
+	got := desired(base{key: overlay.Key{9}, port: 51820, mtu: 1400, mesh: mesh, grant: self.Grant},
+		[]member{{signed: b, endpoint: to}, {signed: c, quiet: true}})
+	host := func(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+	want := overlay.Config{
+		PrivateKey: overlay.Key{9}, Port: 51820, MTU: 1400,
+		Addresses: []netip.Prefix{host(self.Grant.IP), host(self.Grant.IP6)},
+		Routes:    []netip.Prefix{mesh.CIDR, mesh.CIDR6},
+		Peers: []overlay.Peer{
+			{PublicKey: overlay.Key{2}, Endpoint: to, AllowedIPs: []netip.Prefix{host(b.Grant.IP), host(b.Grant.IP6)}, Keepalive: 25 * time.Second},
+			{PublicKey: overlay.Key{3}, AllowedIPs: []netip.Prefix{host(c.Grant.IP), host(c.Grant.IP6)}},
+		},
+	}
+	equal := cmp.Options{cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })}
+	if d := cmp.Diff(want, got, equal); d != "" {
+		t.Errorf("config (-want +got):\n%s", d)
+	}
+}
+
+func TestMissing(t *testing.T) {
+	d := func(v uint64, h byte) digest { return digest{v, [16]byte{h}} }
+	mine := map[string]digest{"same": d(1, 1), "older": d(1, 1), "newer": d(9, 1), "conflict": d(1, 1)}
+	others := map[string]digest{"same": d(1, 1), "older": d(2, 1), "newer": d(3, 1), "conflict": d(1, 2), "unknown": d(1, 1)}
+	if diff := cmp.Diff([]string{"conflict", "older", "unknown"}, missing(mine, others)); diff != "" {
+		t.Errorf("missing (-want +got):\n%s", diff)
+	}
+}
+
+func TestBookOrder(t *testing.T) {
+	a := newAuthority(t)
+	now := time.Now()
+	b := newBook()
+	first := a.record("b", 2, 2, now, identity.Record{Version: 5})
+	tests := []struct {
+		name string
+		add  *identity.Signed
+		want verdict
+	}{
+		{"first", first, verdictNew},
+		{"again", first, verdictKnown},
+		{"issued earlier to another key", a.record("b", 2, 2, now.Add(-time.Hour), identity.Record{Version: 9}), verdictOlder},
+		{"issued later to another key", a.record("b", 2, 2, now.Add(30*time.Minute), identity.Record{Version: 1}), verdictNewer},
+	}
+	for _, tt := range tests {
+		if got := b.add(tt.add); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+	if got := len(b.prune(a.roots, now.Add(48*time.Hour))); got != 1 || len(b.records) != 0 {
+		t.Errorf("expired records: pruned %d, kept %d; want 1, 0", got, len(b.records))
+	}
+}
+
+func TestPrefaces(t *testing.T) {
+	now := time.Now()
+	hash := [32]byte{1}
+	p := newPrefaces(hash)
+	make1 := func(h [32]byte, at time.Time) []byte {
+		b, err := newPreface(h, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	good := make1(hash, now)
+	tests := []struct {
+		name string
+		b    []byte
+		want error
+	}{
+		{"right", good, nil},
+		{"again", good, errReplay},
+		{"other mesh", make1([32]byte{2}, now), errPreface},
+		{"short", good[:10], errPreface},
+		{"late clock", make1(hash, now.Add(-maxSkew+time.Second*2)), nil},
+		{"too late", make1(hash, now.Add(-maxSkew-2*time.Second)), errSkew},
+		{"too early", make1(hash, now.Add(maxSkew+2*time.Second)), errSkew},
+	}
+	for _, tt := range tests {
+		if got := p.check(tt.b, now); !errors.Is(got, tt.want) {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	if got := p.check(good, now.Add(maxSkew-time.Second)); !errors.Is(got, errReplay) {
+		t.Errorf("replay within the window: got %v", got)
+	}
+}
+
+func TestDoorman(t *testing.T) {
+	d := newDoorman()
+	now := time.Now()
+	one, other := sourceOf(netip.MustParseAddr("198.51.100.1")), sourceOf(netip.MustParseAddr("198.51.100.2"))
+	inside := 0
+	for range 2 * maxPerSource {
+		if d.enter(one, now) {
+			inside++
+		}
+	}
+	if inside != maxPerSource {
+		t.Errorf("one source inside: got %d, want %d", inside, maxPerSource)
+	}
+	if !d.enter(other, now) {
+		t.Error("one source keeps another out")
+	}
+	for range inside {
+		d.leave(one)
+	}
+	if d.enter(one, now) { // the attempts were too many
+		t.Error("a source over its rate was let in")
+	}
+	if !d.enter(one, now.Add(time.Second)) {
+		t.Error("a source within its rate was kept out")
+	}
+	if a, b := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"); sourceOf(a) != sourceOf(b) {
+		t.Error("two addresses of one IPv6 /64 count as two sources")
+	}
+}
+
+func TestLinkTriesCandidatesInTurn(t *testing.T) {
+	a := newAuthority(t)
+	now := time.Now()
+	timing := Timing{}.withDefaults()
+	s := a.record("b", 2, 2, now, identity.Record{})
+	l := newLink(s, now, now, netip.AddrPort{})
+	cs := []identity.Endpoint{endpoint(identity.KindPublic, "203.0.113.1:1"), endpoint(identity.KindPublic, "203.0.113.2:1")}
+	l.offer(cs, now)
+	var tried []string
+	for i := range 200 {
+		at := now.Add(time.Duration(i) * 250 * time.Millisecond)
+		l.step(at, timing, timing.Echo)
+		if e := l.endpoint.String(); len(tried) == 0 || tried[len(tried)-1] != e {
+			tried = append(tried, e)
+		}
+		l.reset = false
+	}
+	if len(tried) < 6 || len(tried) > 12 { // 1.5 s each would be 33
+		t.Errorf("tried in 50 s: got %v, want both in turn, more and more rarely", tried)
+	}
+	at := now.Add(time.Minute)
+	if st, why := l.state(at); st != StateUnreachable || why == "" {
+		t.Errorf("state: got %s (%s), want unreachable with a reason", st, why)
+	}
+	// It answers from an address that nobody named: that one stays.
+	nonce, ok := l.step(at, timing, timing.Echo)
+	if !ok || !l.answered(nonce, at, timing.Echo) {
+		t.Fatal("no probe, or its answer was not taken")
+	}
+	roamed := netip.MustParseAddrPort("198.51.100.9:4000")
+	l.observe(overlay.PeerStatus{Endpoint: roamed, LastHandshake: at, RxBytes: 100}, at)
+	if !l.learn(at) {
+		t.Error("roamed endpoint not learned")
+	}
+	chosen := l.endpoint
+	l.offer(append(cs, endpoint(identity.KindObserved, "198.51.100.9:51820")), at)
+	if l.endpoint != chosen || l.reset {
+		t.Errorf("new candidates moved a working path from %s to %s", chosen, l.endpoint)
+	}
+	if st, _ := l.state(at); st != StateUp {
+		t.Errorf("state: got %s, want up", st)
+	}
+	if l.answered(nonce, at, timing.Echo) {
+		t.Error("an answer counted twice")
+	}
+}
+
+func TestSummaryRoundTrip(t *testing.T) {
+	s := summary{from: "a", revocations: 3, records: map[string]digest{"b": {7, [16]byte{1, 2}}}}
+	b, err := s.marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := parseSummary(b)
+	if err != nil || got.from != s.from || got.revocations != 3 || !maps.Equal(got.records, s.records) {
+		t.Errorf("got %+v, %v; want %+v", got, err, s)
+	}
+}
