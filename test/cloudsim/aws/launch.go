@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"net/netip"
 	"slices"
-	"time"
 )
 
 // Limits of a launch, as EC2 has them.
@@ -19,7 +18,6 @@ const (
 type launch struct {
 	params      string // canonical form of the request
 	reservation string
-	at          time.Time
 }
 
 // order is a launch as asked for, checked.
@@ -71,7 +69,7 @@ func runInstances(c *call) (any, error) {
 		}
 	}
 	if token != "" {
-		c.r.launches[token] = launch{params, reservation, c.now()}
+		c.r.launches[token] = launch{params, reservation}
 	}
 	return c.reservation(reservation), nil
 }

@@ -2,7 +2,6 @@ package aws
 
 import (
 	"net/netip"
-	"time"
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/sim"
 )
@@ -63,8 +62,7 @@ func newRegion(name, letters string) *region {
 // forget removes what is known of a resource beside itself.
 func (r *region) forget(id string) { delete(r.tags, id) }
 
-// expireLocked drops the instances that have been terminated for long enough,
-// and old client tokens.
+// expireLocked drops the instances that have been terminated for long enough.
 func (c *Cloud) expireLocked() {
 	now := c.now()
 	for _, r := range c.regions {
@@ -72,19 +70,11 @@ func (c *Cloud) expireLocked() {
 			if i.state == stateTerminated && now.Sub(i.changed) > c.opts.KeepTerminated {
 				r.instances.Delete(i.id)
 				r.forget(i.id)
-			}
-		}
-		for token, l := range r.launches {
-			if now.Sub(l.at) > tokenLife {
-				delete(r.launches, token)
+				delete(r.launches, i.token) // the token is forgotten with what it stands for
 			}
 		}
 	}
 }
-
-// tokenLife is how long EC2 remembers a client token at least; the real one
-// remembers until the instance is gone from its lists.
-const tokenLife = 24 * time.Hour
 
 // zoneID returns the account-independent id of a zone, as in apne2-az1.
 func zoneID(regionName, zone string) string {

@@ -97,11 +97,11 @@ func parseScope(header string) (scope, error) {
 
 // canonicalRequest prints the request in the form that is signed.
 func canonicalRequest(r *http.Request, body []byte, signed []string) string {
-	path := r.URL.EscapedPath()
+	path, query, _ := strings.Cut(r.RequestURI, "?") // as it came: what serves it may have stripped a prefix
 	if path == "" {
 		path = "/"
 	}
-	lines := []string{r.Method, path, canonicalQuery(r.URL.RawQuery)}
+	lines := []string{r.Method, path, canonicalQuery(query)}
 	for _, name := range signed {
 		lines = append(lines, name+":"+headerValue(r, name))
 	}

@@ -85,6 +85,9 @@ func (r *region) compile(e *eni) []fabric.Rule {
 		}
 		for _, rule := range g.rules {
 			base := fabric.Rule{Ingress: !rule.egress, Protocol: rule.proto, FromPort: rule.from, ToPort: rule.to, CIDR: rule.cidr}
+			if rule.proto == "icmpv6" {
+				continue // the fabric carries IPv4
+			}
 			if rule.proto == "-1" {
 				base.Protocol, base.FromPort, base.ToPort = "", 0, 0
 			}

@@ -1,0 +1,94 @@
+package openstack_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
+	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
+	"github.com/cbnet-io/cbnet/test/cloudsim/openstack"
+)
+
+// site is a cloud behind a server, on a fabric without machines.
+type site struct {
+	cloud  *openstack.Cloud
+	faults *faults.Injector
+	url    string
+	yaml   string // file with its credentials
+}
+
+// open starts a cloud; change may alter its options.
+func open(t *testing.T, change ...func(*openstack.Options)) *site {
+	t.Helper()
+	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{faults: faults.New(faults.Config{}), yaml: filepath.Join(t.TempDir(), "clouds.yaml")}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.StripPrefix("/openstack", s.cloud.Handler()).ServeHTTP(w, r)
+	}))
+	s.url = srv.URL + "/openstack"
+	o := openstack.Options{Fabric: f, Faults: s.faults, URL: s.url}
+	for _, c := range change {
+		c(&o)
+	}
+	s.cloud = openstack.New(o)
+	if err := os.WriteFile(s.yaml, s.cloud.Credentials(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		srv.Close()
+		s.cloud.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := f.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// until polls cond, since what it waits for goes on by itself.
+func until(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%s: not within 20 s", what)
+		}
+	}
+}
+
+// cli runs the openstack command and returns what it printed, decoded, and its
+// complaint.
+func (s *site) cli(t *testing.T, args ...string) (any, string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "openstack", args...)
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + t.TempDir(), "OS_CLIENT_CONFIG_FILE=" + s.yaml, "OS_CLOUD=cloudsim", "LANG=C.UTF-8"}
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return nil, strings.TrimSpace(errs.String() + " " + err.Error())
+	}
+	var answer any
+	if out.Len() > 0 {
+		if err := json.Unmarshal([]byte(out.String()), &answer); err != nil {
+			t.Fatalf("openstack %s: %v in %s", strings.Join(args, " "), err, out.String())
+		}
+	}
+	return answer, ""
+}
