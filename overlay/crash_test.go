@@ -78,7 +78,7 @@ func TestCleanupAfterCrash(t *testing.T) {
 	const socket = "/var/run/wireguard/cbn0.sock"
 	crash := func() {
 		h := newNeighbour(t)
-		h.do(call{Op: "open", Options: overlay.Options{Interface: "cbn0"}})
+		h.do(call{Op: "open", Options: overlay.Options{Interface: "cbn0", Datapath: overlay.Userspace}})
 		h.do(call{Op: "set", Config: config(t)})
 		info, err := os.Stat(socket)
 		if err != nil || info.Mode().Perm() != 0o600 {
@@ -121,5 +121,34 @@ func TestCleanupAfterCrash(t *testing.T) {
 	set(t, d, config(t))
 	if err := d.Close(); err != nil {
 		t.Errorf("Close: %v", err)
+	}
+}
+
+func TestKernelInterfaceIsAdopted(t *testing.T) {
+	if !insideLab(t) {
+		return
+	}
+	h := newNeighbour(t)
+	if r := h.try(call{Op: "open", Options: overlay.Options{Interface: "cbn0", Datapath: overlay.Kernel}}); r.Err != "" {
+		t.Logf("nothing to adopt here: %s", r.Err)
+		return
+	}
+	c := config(t)
+	h.do(call{Op: "set", Config: c})
+	h.kill()
+	d := open(t, overlay.Options{})
+	if ps, err := d.Peers(); err != nil || len(ps) != len(c.Peers) || d.Datapath() != overlay.Kernel {
+		t.Fatalf("adopted %d peers on datapath %s, %v; want %d on the kernel's", len(ps), d.Datapath(), err, len(c.Peers))
+	}
+	var changes []string
+	d.Record(func(s string) { changes = append(changes, s) })
+	set(t, d, c)
+	if len(changes) > 0 {
+		t.Errorf("Set of what is there already changed %q", changes)
+	}
+	other := newNeighbour(t)
+	other.do(call{Op: "cleanup", Args: []string{"cbn1"}})
+	if r := other.try(call{Op: "cleanup", Args: []string{"cbn0"}}); !r.InUse {
+		t.Errorf("Cleanup of an adopted interface: %q", r.Err)
 	}
 }

@@ -139,14 +139,16 @@ func diff(want Config, prev *Config, a actual, spare Key) []change {
 	return out
 }
 
-// deviceChange compares key and port. Port 0 leaves the device's choice alone.
+// deviceChange compares key and port. Port 0 leaves the port of a device that
+// is up alone; one that is down forgets its port, which may be taken, and
+// chooses when it comes up.
 func deviceChange(want Config, a actual) []change {
 	c := change{op: opDevice}
 	if key := want.PrivateKey.clamp(); key != a.key {
 		k := wgtypes.Key(key)
 		c.wg.PrivateKey = &k
 	}
-	if want.Port != 0 && want.Port != a.port {
+	if want.Port != a.port && (want.Port != 0 || !a.up) {
 		c.wg.ListenPort = &want.Port
 	}
 	if c.wg.PrivateKey == nil && c.wg.ListenPort == nil {

@@ -98,6 +98,8 @@ func TestDiff(t *testing.T) {
 			[]string{"peer //////// create +192.168.0.0/24", "peer //////// remove"}},
 		{"another key", with(full, func(c *overlay.Config) { c.PrivateKey = private(9) }), done, []string{"private-key (hidden)"}},
 		{"any port will do", with(full, func(c *overlay.Config) { c.Port = 0 }), done, []string{}},
+		{"any port but the last, which was taken", with(full, func(c *overlay.Config) { c.Port = 0 }), with(done, func(a *overlay.Actual) { a.Up = false }),
+			[]string{"listen-port 0", "up"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
