@@ -78,7 +78,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 		transport = http.DefaultTransport
 	}
 	d.base = ec2.Options{
-		HTTPClient:       &http.Client{Transport: transport},
+		HTTPClient:       &http.Client{Transport: strict{transport}},
 		Retryer:          aws.NopRetryer{},
 		RetryMaxAttempts: 1,
 		AppID:            "cbnet",
@@ -91,7 +91,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 		d.custom = true
 		d.base.BaseEndpoint = aws.String(cfg.Endpoint)
 	}
-	if err := d.credentials(ctx, cfg); err != nil {
+	if err := d.credentials(ctx, cfg, transport); err != nil {
 		return nil, err
 	}
 	if d.region == "" {
@@ -100,9 +100,9 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 	return d, nil
 }
 
-func (d *Driver) credentials(ctx context.Context, cfg Config) error {
+func (d *Driver) credentials(ctx context.Context, cfg Config, transport http.RoundTripper) error {
 	if cfg.Ambient {
-		c, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(d.base.HTTPClient))
+		c, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(&http.Client{Transport: transport}))
 		if err != nil {
 			return fmt.Errorf("aws credentials: %w: %w", cloud.ErrAuth, err)
 		}
