@@ -150,6 +150,7 @@ func (d *gossipDelegate) NotifyMerge([]*memberlist.Node) error { return nil }
 func (m *Mesh) gossipLoop(ctx context.Context, list *memberlist.Memberlist) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	soon := false // the timer has been cut short
 	for {
 		select {
 		case <-ctx.Done():
@@ -159,12 +160,17 @@ func (m *Mesh) gossipLoop(ctx context.Context, list *memberlist.Memberlist) {
 				m.log.Debug("announce", "err", err)
 			}
 			continue
-		case <-m.lonely:
+		case <-m.lonely: // a peer came up; gossip may have lost it, or never had it
 			if list.NumMembers() > 1 {
+				if !soon {
+					soon = true
+					timer.Reset(m.timing.Rejoin/30 + rand.N(m.timing.Rejoin/15))
+				}
 				continue
 			}
 		case <-timer.C:
 		}
+		soon = false
 		alone := m.joinGossip(list)
 		wait := m.timing.Rejoin + rand.N(m.timing.Rejoin)
 		if alone {
