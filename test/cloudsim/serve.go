@@ -96,9 +96,10 @@ func baseURL(a net.Addr) string {
 func routes(clouds []served, a *admin) http.Handler {
 	mux := http.NewServeMux()
 	for _, c := range clouds {
-		h := c.Handler()
-		mux.Handle("/"+c.Name(), h)
-		mux.Handle("/"+c.Name()+"/", h)
+		prefix := "/" + c.Name()
+		h := http.StripPrefix(prefix, c.Handler())
+		mux.Handle(prefix, h)
+		mux.Handle(prefix+"/", h)
 	}
 	mux.Handle("/admin/", http.StripPrefix("/admin", a.handler()))
 	return mux

@@ -40,6 +40,10 @@ const (
 type initConfig struct {
 	Hostname string `json:"hostname"`
 	Terminal string `json:"terminal"` // path of the console on the host
+	// HypervisorUUID is what /sys/hypervisor/uuid says; without one there is no
+	// such file. EC2's begin with "ec2": cloud-init knows by it that it must ask
+	// for a session token (IMDSv2).
+	HypervisorUUID string `json:"hypervisorUuid,omitempty"`
 }
 
 // IsInit tells from the program's arguments (os.Args) that it was started to be

@@ -51,6 +51,11 @@ func makeRoot(c initConfig) error {
 			return fmt.Errorf("mount %s: %w", m.target, err)
 		}
 	}
+	if c.HypervisorUUID != "" {
+		if err := addHypervisor("root/sys", c.HypervisorUUID); err != nil {
+			return err
+		}
+	}
 	if err := makeDevices("root/dev", c.Terminal); err != nil {
 		return err
 	}
@@ -80,6 +85,46 @@ func rootMounts() []mount {
 		{"tmpfs", "run/lock", "tmpfs", safe, "mode=1777"},
 		{"tmpfs", "tmp", "tmpfs", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777"},
 	}
+}
+
+// addHypervisor shows /sys/hypervisor/uuid in a mounted sysfs, where nothing can
+// be made: sysfs moves aside, and a small file system with all its directories
+// and that one more takes its place.
+func addHypervisor(sys, uuid string) error {
+	const aside = "sysfs"
+	if err := os.MkdirAll(aside, 0o755); err != nil {
+		return fmt.Errorf("hypervisor: %w", err)
+	}
+	if err := unix.Mount(sys, aside, "", unix.MS_MOVE, ""); err != nil {
+		return fmt.Errorf("move sysfs: %w", err)
+	}
+	if err := unix.Mount("tmpfs", sys, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0555"); err != nil {
+		return fmt.Errorf("mount %s: %w", sys, err)
+	}
+	entries, err := os.ReadDir(aside)
+	if err != nil {
+		return fmt.Errorf("read sysfs: %w", err)
+	}
+	for _, e := range entries {
+		if !e.IsDir() || e.Name() == "hypervisor" {
+			continue
+		}
+		to := filepath.Join(sys, e.Name())
+		if err := os.Mkdir(to, 0o555); err != nil {
+			return fmt.Errorf("hypervisor: %w", err)
+		}
+		if err := unix.Mount(filepath.Join(aside, e.Name()), to, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("bind %s: %w", to, err)
+		}
+	}
+	dir := filepath.Join(sys, "hypervisor")
+	if err := os.Mkdir(dir, 0o555); err != nil {
+		return fmt.Errorf("hypervisor: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "uuid"), []byte(uuid+"\n"), 0o444); err != nil {
+		return fmt.Errorf("hypervisor: %w", err)
+	}
+	return nil
 }
 
 // makeDevices fills /dev. The console is the terminal that the fabric reads.

@@ -5,22 +5,39 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 )
 
+// ownNetns marks the test process that has a network namespace of its own.
+const ownNetns = "CLOUDSIM_TEST_NETNS"
+
+// TestMain runs the tests in a network namespace of their own: there is one
+// fabric per namespace, and the host's may be in use.
 func TestMain(m *testing.M) {
 	if fabric.IsInit(os.Args) {
 		os.Exit(fabric.Init())
 	}
-	os.Exit(m.Run())
+	if os.Geteuid() != 0 || os.Getenv(ownNetns) != "" {
+		os.Exit(m.Run())
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), ownNetns+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // the signal is sent when this thread ends
+	if err := cmd.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "tests in their own network namespace:", err)
+		os.Exit(1)
+	}
 }
 
 // needMachines skips a test that cannot have namespaces, which in CI is a fault.
@@ -116,27 +133,99 @@ func consoleSays(t *testing.T, f *fabric.Fabric, id, text string, times int) {
 	})
 }
 
-func TestMachineBoots(t *testing.T) {
+// bootScript is user-data that leaves a service behind, as an installer would:
+// an init script that is started now and at each boot.
+const bootScript = `#!/bin/sh
+mkdir -p /root && echo "ran on $(hostname) as $(id -u), sees $(ls -A /home /srv | wc -w)" | tee -a /root/ran > /dev/console
+cat > /etc/init.d/hello <<'END'
+#!/bin/sh
+echo "hello $1 in $(wc -l < /root/ran) from pid $$" > /dev/console
+END
+chmod +x /etc/init.d/hello && ln -s ../init.d/hello /etc/rc2.d/S50hello
+`
+
+// TestMachineLife takes one machine through its life with the real cloud-init.
+func TestMachineLife(t *testing.T) {
 	f := open(t)
 	ctx := t.Context()
-	if err := f.AddNetwork(ctx, fabric.Network{ID: "vpc", CIDR: netip.MustParsePrefix("10.0.0.0/16")}); err != nil {
+	addNet(t, f, "net")
+	v := vm("i-1", "10.0.1.5")
+	v.Metadata = ec2("i-1", bootScript)
+	if err := f.StartVM(ctx, v); err != nil {
 		t.Fatal(err)
 	}
-	script := `#!/bin/sh
-echo "script on $(hostname) as $(id -u)" | tee /root/ran > /dev/console
-ls -A /root /home /work 2>&1
-ls -l /dev; mount; ps ax; cat /proc/1/environ | tr '\0' '\n'
-`
-	vm := fabric.VM{
-		ID: "i-1", NetworkID: "vpc", PrivateIP: netip.MustParseAddr("10.0.1.5"), Subnet: netip.MustParsePrefix("10.0.1.0/24"),
-		Datasource: "Ec2", Metadata: ec2("i-1", script),
-	}
-	if err := f.StartVM(ctx, vm); err != nil {
-		t.Fatal(err)
-	}
-	consoleSays(t, f, "i-1", "script on host-i-1 as 0", 1)
+	consoleSays(t, f, "i-1", "ran on host-i-1 as 0, sees 2", 1) // the names of two empty directories
 	consoleSays(t, f, "i-1", "vm-init: booted", 1)
-	t.Logf("%s", f.Console("i-1"))
-	names, _ := filepath.Glob("/run/netns/*")
-	t.Log(names)
+	if out, err := inVM(ctx, f, "i-1", "ip", "-br", "address", "show", "eth0"); err != nil || !strings.Contains(out, "10.0.1.5/24") {
+		t.Errorf("address of eth0: %s, %v", out, err)
+	}
+
+	// A reboot keeps the disk, starts the init scripts and runs no user-data.
+	if err := f.RebootVM(ctx, "i-1"); err != nil {
+		t.Fatal(err)
+	}
+	consoleSays(t, f, "i-1", "hello stop in 1", 1)
+	consoleSays(t, f, "i-1", "hello start in 1", 1)
+	consoleSays(t, f, "i-1", "vm-init: booted", 2)
+
+	// Off: nothing of it is left but the disk.
+	name := f.NetNS("i-1")
+	if err := f.StopVM(ctx, "i-1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.WaitVM(ctx, "i-1", fabric.StateStopped); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join("/run/netns", name)); err == nil || f.NetNS("i-1") != "" {
+		t.Errorf("network namespace %s is there while the machine is off", name)
+	}
+	if err := f.StartVM(ctx, v); err != nil {
+		t.Fatal(err)
+	}
+	consoleSays(t, f, "i-1", "hello start in 1", 2)
+	consoleSays(t, f, "i-1", "vm-init: booted", 3)
+	if n := strings.Count(string(f.Console("i-1")), "ran on"); n != 1 {
+		t.Errorf("user-data ran %d times, want once", n)
+	}
+	if err := f.DeleteVM(ctx, "i-1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.WaitVM(ctx, "i-1", fabric.StateTerminated); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.RemoveNetwork(ctx, "net"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestGuestPowers checks what the machine itself can do: restart and power off.
+func TestGuestPowers(t *testing.T) {
+	f := open(t)
+	ctx := t.Context()
+	addNet(t, f, "net")
+	v := vm("i-1", "10.0.1.5")
+	// The first boot restarts by PID 1, the second by the kernel, the third ends.
+	v.Metadata = ec2("i-1", `#!/bin/sh
+cat > /etc/rc2.d/S50power <<'END'
+#!/bin/sh
+[ "$1" = start ] || exit 0
+echo x >> /root/boots
+case $(wc -l < /root/boots) in
+1) echo "kernel restart" > /dev/console; python3 -c 'import ctypes; ctypes.CDLL(None).reboot(0x1234567)' ;;
+2) echo "power off" > /dev/console; poweroff ;;
+esac
+END
+chmod +x /etc/rc2.d/S50power
+echo "init restart" > /dev/console
+reboot
+`)
+	if err := f.StartVM(ctx, v); err != nil {
+		t.Fatal(err)
+	}
+	consoleSays(t, f, "i-1", "init restart", 1)
+	consoleSays(t, f, "i-1", "kernel restart", 1)
+	consoleSays(t, f, "i-1", "power off", 1)
+	until(t, 30*time.Second, func() (bool, string) {
+		return f.VMState("i-1") == fabric.StateStopped, string(f.VMState("i-1"))
+	})
 }

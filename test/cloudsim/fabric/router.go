@@ -142,7 +142,6 @@ func (r *router) configure(c routerConfig) error {
 	// Addresses of the network that no VM has are unreachable at once; what is
 	// neither here nor on the internet does not exist.
 	routes := []*netlink.Route{
-		{Dst: ipNet(Internet()), LinkIndex: r.up.Attrs().Index, Scope: netlink.SCOPE_LINK},
 		{Dst: ipNet(c.CIDR), Type: unix.RTN_UNREACHABLE},
 		{Dst: ipNet(netip.MustParsePrefix("0.0.0.0/0")), Type: unix.RTN_UNREACHABLE},
 	}
@@ -181,6 +180,11 @@ func (r *router) setAddresses(c routerConfig) error {
 		}
 	}
 	r.addresses = want
+	// With the last address the kernel removes the routes of a link.
+	internet := &netlink.Route{Dst: ipNet(Internet()), LinkIndex: r.up.Attrs().Index, Scope: netlink.SCOPE_LINK}
+	if err := r.net.RouteReplace(internet); err != nil {
+		return fmt.Errorf("router's route to the internet: %w", err)
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -111,7 +112,19 @@ func (h *linuxHost) introduce(g *linuxGuest, b bootConfig, terminal string) erro
 		return err
 	}
 	g.process = p
-	return json.NewEncoder(g.life).Encode(initConfig{Hostname: b.Hostname, Terminal: terminal})
+	return json.NewEncoder(g.life).Encode(initConfig{
+		Hostname: b.Hostname, Terminal: terminal, HypervisorUUID: hypervisorUUID(b.VM),
+	})
+}
+
+// hypervisorUUID is what an EC2 instance finds in /sys/hypervisor/uuid: "ec2"
+// and the rest of a UUID.
+func hypervisorUUID(v VM) string {
+	if v.Datasource != "Ec2" {
+		return ""
+	}
+	h := sha256.Sum256([]byte(v.ID))
+	return fmt.Sprintf("ec2%05x-%04x-%04x-%04x-%012x", h[:3], h[3:5], h[5:7], h[7:9], h[9:15])
 }
 
 // guestEnv is the environment of PID 1. Cloud-init looks there for the product

@@ -8,8 +8,9 @@ type Cloud interface {
 	// Name is the key in the ready line and the path prefix: "aws".
 	Name() string
 
-	// Handler serves every request to "/NAME" and below. The path is as it
-	// came, with the prefix, because some signatures cover it.
+	// Handler serves every request to "/NAME" and below. The prefix is stripped
+	// from Request.URL.Path (which may be empty); Request.RequestURI keeps it,
+	// for signatures that cover the path.
 	Handler() http.Handler
 
 	// Inventory lists what clients created, in a stable order.
