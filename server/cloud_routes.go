@@ -11,7 +11,7 @@ import (
 )
 
 type addCloudInput struct {
-	nameInput
+	NameInput
 	Body api.CloudSpec
 }
 

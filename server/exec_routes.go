@@ -19,7 +19,7 @@ import (
 )
 
 type execInput struct {
-	nameInput
+	NameInput
 	Body api.ExecRequest
 }
 

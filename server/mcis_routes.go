@@ -18,7 +18,7 @@ import (
 type fileInput struct{ Body api.SpecFile }
 
 type watchInput struct {
-	nameInput
+	NameInput
 	After string `header:"Last-Event-ID" doc:"number of the last event the client has seen"`
 }
 
@@ -96,7 +96,7 @@ func (s *Server) listMCIS(ctx context.Context, _ *noInput) (*output[api.MCISList
 	return &output[api.MCISList]{out}, nil
 }
 
-func (s *Server) statusMCIS(ctx context.Context, in *nameInput) (*output[api.MCIS], error) {
+func (s *Server) statusMCIS(ctx context.Context, in *NameInput) (*output[api.MCIS], error) {
 	st, err := s.mcis.Status(ctx, in.Name)
 	if err != nil {
 		return nil, s.problem(ctx, err)
@@ -104,7 +104,7 @@ func (s *Server) statusMCIS(ctx context.Context, in *nameInput) (*output[api.MCI
 	return &output[api.MCIS]{wireMCIS(st)}, nil
 }
 
-func (s *Server) deleteMCIS(ctx context.Context, in *nameInput) (*output[api.Run], error) {
+func (s *Server) deleteMCIS(ctx context.Context, in *NameInput) (*output[api.Run], error) {
 	after := s.history.now()
 	found, err := s.mcis.Delete(ctx, in.Name)
 	if err == nil && !found {

@@ -72,8 +72,9 @@ func streams[T any](a huma.API, op huma.Operation) huma.Operation {
 // noInput is the input of calls without parameters.
 type noInput struct{}
 
-// nameInput is the input of calls about one named object.
-type nameInput struct {
+// NameInput is exported for huma, which fills embedded structs only then. It is
+// the input of calls about one named object.
+type NameInput struct {
 	Name string `path:"name" maxLength:"253"`
 }
 
