@@ -113,7 +113,7 @@ func checkInterface(s string) error {
 		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_.", r)
 	}
 	if s == "" || len(s) > maxInterface || s == "." || s == ".." || s[0] == '-' || strings.ContainsFunc(s, bad) {
-		return fmt.Errorf("%.40q: want an interface name: 1 to %d letters, digits, or any of - _ .", s, maxInterface)
+		return fmt.Errorf("%.40q: want an interface name of 1 to %d letters, digits, dots, - and _", s, maxInterface)
 	}
 	return nil
 }

@@ -174,9 +174,11 @@ func TestInitScriptOrphan(t *testing.T) {
 	l.do("start", 0)
 	l.until("the first start", func() bool { return len(l.starts()) == 1 })
 	l.until("its pid file", func() bool { _, err := os.Stat(filepath.Join(l.run, "cbnetd-lab0.pid")); return err == nil })
-	if err := syscall.Kill(l.pid("cbnetd-lab0.loop.pid"), syscall.SIGKILL); err != nil {
+	loop := l.pid("cbnetd-lab0.loop.pid")
+	if err := syscall.Kill(loop, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	l.until("the end of the loop", func() bool { return !runs(loop) })
 	l.do("start", 0)
 	l.until("a second start", func() bool { return len(l.starts()) == 2 })
 	if runs(l.starts()[0]) {
