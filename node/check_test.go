@@ -20,6 +20,7 @@ import (
 
 	"github.com/cbnet-io/cbnet/api"
 	"github.com/cbnet-io/cbnet/identity"
+	"github.com/cbnet-io/cbnet/mesh"
 	"github.com/cbnet-io/cbnet/node"
 	"github.com/cbnet-io/cbnet/node/control"
 )
@@ -133,11 +134,13 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// enroller is a control plane that certifies every key.
+// enroller is a control plane that certifies every key. What it issues first is
+// due for renewal at once.
 func enroller(t *testing.T, l *lab) (token string) {
 	t.Helper()
+	first := true
 	h := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var req api.EnrollRequest
+		var req api.EnrollRequest // a renewal's has the CSR in the same field
 		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
 			http.Error(w, "", http.StatusBadRequest)
 			return
@@ -147,7 +150,12 @@ func enroller(t *testing.T, l *lab) (token string) {
 			http.Error(w, "", http.StatusBadRequest)
 			return
 		}
-		cert, err := l.ca.Issue(pub, identity.Grant{Node: name, IP: l.ca.Mesh.CIDR.Addr().Next()}, time.Now(), time.Hour)
+		begin := time.Now()
+		if first && r.URL.Path == "/v1/enroll" { // a certificate that is due for renewal
+			begin = begin.Add(-30 * time.Minute)
+		}
+		first = false
+		cert, err := l.ca.Issue(pub, identity.Grant{Node: name, IP: l.ca.Mesh.CIDR.Addr().Next()}, begin, time.Hour)
 		if err != nil {
 			t.Errorf("issue: %v", err)
 			return
@@ -180,28 +188,40 @@ func TestJoin(t *testing.T) {
 	if err := os.WriteFile(c.Join, []byte(token), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	live := func() {
-		m := newFakeMesh()
+	live := func(renewals int) {
+		m, d := newFakeMesh(), &fakeDevice{}
 		close(m.ready)
 		n := newNode(t, c)
-		n.Use(node.Fakes{Fabric: m, Device: &fakeDevice{}})
+		ends := make(chan time.Time, 10) // of the certificates that meshes are made with
+		n.Use(node.Fakes{Fabric: m, Device: d, Config: func(c mesh.Config) { ends <- c.Bundle.Certificate.NotAfter }})
 		r := start(t, n, c)
+		r.phase(control.PhaseRunning)
+		for last := <-ends; renewals > 0; renewals-- {
+			select {
+			case next := <-ends:
+				if !next.After(last) {
+					t.Errorf("renewed until %v, was %v", next, last)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("the certificate was not renewed")
+			}
+		}
 		r.phase(control.PhaseRunning)
 		if s, err := r.c.Status(t.Context()); err != nil || s.Name != "a" || s.Mesh != "m" {
 			t.Errorf("status: %+v, %v", s, err)
 		}
 		r.cancel()
-		if err := r.end(); err != nil {
-			t.Fatalf("Run: %v", err)
+		if err := r.end(); err != nil || d.closed != 1 {
+			t.Fatalf("Run: %v, device closed %d times; want no error and once", err, d.closed)
 		}
 	}
-	live()
+	live(1)
 	if err := os.Remove(c.Join); err != nil {
 		t.Fatal(err)
 	}
-	live() // without the token
+	live(0) // without the token
 	c.Join = ""
-	live() // and without its flag
+	live(0) // and without its flag
 
 	other, err := identity.Token{URL: "https://192.0.2.1:7443", CAHash: [32]byte{1}, Node: "b", Secret: "x"}.Text()
 	if err != nil {

@@ -3,25 +3,59 @@ package node
 import (
 	"context"
 	"crypto/x509"
+	"errors"
+	"math/rand/v2"
 	"time"
+
+	"github.com/cbnet-io/cbnet/identity"
+	"github.com/cbnet-io/cbnet/node/enroll"
 )
 
-// warnAhead is how long before its certificate ends a node begins to warn; for
-// short-lived ones it is the last third of their life.
-const warnAhead = 30 * 24 * time.Hour
+const (
+	// warnAhead is how long before its certificate ends a node begins to warn;
+	// for short-lived ones it is the last third of their life.
+	warnAhead = 30 * 24 * time.Hour
+	// warnEvery is how often it warns.
+	warnEvery = 24 * time.Hour
+	// lookEvery is how often the clock is looked at: timers stand still while a
+	// host sleeps. It is the pause between two tries to renew as well.
+	lookEvery = time.Hour
+)
 
-// warnEvery is how often it warns.
-const warnEvery = 24 * time.Hour
+// renewed is why a mesh is ended: to be made anew with another certificate.
+type renewed struct{ bundle *identity.Bundle }
 
-// watchExpiry warns that the certificate ends, in time for somebody to act.
-func (n *Node) watchExpiry(ctx context.Context, cert *x509.Certificate) error {
+// Error implements error.
+func (*renewed) Error() string { return "certificate renewed" }
+
+// keepCertificate renews the certificate in time if a server issued it, and
+// otherwise, or if that fails, warns in time for somebody to act. It ends with
+// a *renewed or with ctx.
+func (n *Node) keepCertificate(ctx context.Context, p parts) error {
+	cert := p.bundle.Certificate
+	renewable := n.c.Bundle == "" && enroll.Renewable(p.state.path)
+	var warned time.Time
 	for {
-		wait := nextWarning(cert, time.Now())
-		if wait <= 0 {
-			n.log.Warn("certificate ends soon: issue a new one", "until", cert.NotAfter)
-			wait = warnEvery
+		now := time.Now()
+		if renewable && now.After(enroll.RenewAt(cert)) {
+			b, err := enroll.Renew(ctx, p.state.path, p.bundle)
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err == nil && b != p.bundle:
+				n.log.Info("certificate renewed", "until", b.Certificate.NotAfter)
+				return &renewed{b}
+			case errors.Is(err, enroll.ErrRefused):
+				n.log.Error("certificate is not renewed", "until", cert.NotAfter, "err", err)
+			case err != nil:
+				n.log.Warn("certificate is not renewed yet", "until", cert.NotAfter, "err", err)
+			}
 		}
-		t := time.NewTimer(wait)
+		if nextWarning(cert, now) <= 0 && now.Sub(warned) >= warnEvery {
+			n.log.Warn("certificate ends soon: issue a new one", "until", cert.NotAfter)
+			warned = now
+		}
+		t := time.NewTimer(lookEvery - rand.N(lookEvery/4))
 		select {
 		case <-ctx.Done():
 			t.Stop()

@@ -42,8 +42,9 @@ type Node struct {
 	openDevice func(context.Context, overlay.Options) (device, error)
 	newMesh    func(mesh.Config) (fabric, error)
 
-	ready   chan struct{} // closed by Run after first convergence
-	changed chan struct{} // 1-deep, sent to by Run
+	ready     chan struct{} // closed by Run after first convergence
+	readyOnce sync.Once
+	changed   chan struct{} // 1-deep, sent to by Run
 
 	once  sync.Mutex  // guards found
 	found *identified // nil before identify

@@ -115,11 +115,27 @@ func (n *Node) join(ctx context.Context, state *stateDir, p *identified) error {
 	if err != nil {
 		return fmt.Errorf("device: %w", err)
 	}
-	err = n.operate(ctx, parts{state: state, bundle: b, roots: roots, key: key, dev: dev})
+	err = n.hold(ctx, parts{state: state, bundle: b, roots: roots, key: key, dev: dev})
 	if cerr := dev.Close(); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("remove device: %w", cerr))
 	}
 	return err
+}
+
+// hold keeps the place, from one certificate to the next. The device stays as
+// it is in between, so that no packet is lost.
+func (n *Node) hold(ctx context.Context, p parts) error {
+	for {
+		err := n.operate(ctx, p)
+		r, ok := errors.AsType[*renewed](err)
+		if !ok {
+			return err
+		}
+		p.bundle = r.bundle
+		if p.roots, err = n.trust(p.state, p.bundle); err != nil {
+			return err
+		}
+	}
 }
 
 func (n *Node) enroll(ctx context.Context, state *stateDir, t identity.Token) (*identity.Bundle, error) {
@@ -193,7 +209,7 @@ func (n *Node) operate(ctx context.Context, p parts) error {
 		return errLeft // it does so without an error for no other reason but ctx
 	})
 	g.Go(func() error { return n.follow(ctx, m) })
-	g.Go(func() error { return n.watchExpiry(ctx, p.bundle.Certificate) })
+	g.Go(func() error { return n.keepCertificate(ctx, p) })
 	g.Go(func() error {
 		return n.onOverlay(ctx, p.roots, remote.Port, func(ctx context.Context, ls []net.Listener) error {
 			return remote.Serve(ctx, remote.Options{
@@ -236,8 +252,8 @@ func (n *Node) follow(ctx context.Context, m fabric) error {
 		case <-ready:
 			ready = nil
 			n.setPhase(control.PhaseRunning)
-			close(n.ready)
 			n.log.Info("joined the mesh", "peers", len(m.Peers()))
+			n.readyOnce.Do(func() { close(n.ready) })
 		case <-m.Changed():
 		}
 		n.notify()

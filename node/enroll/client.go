@@ -13,6 +13,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/cbnet-io/cbnet/api"
@@ -29,16 +30,19 @@ type result struct {
 	revocations []byte
 }
 
+// client talks to one control plane on behalf of one node.
 type client struct {
-	token identity.Token
-	http  *http.Client
-	now   func() time.Time
+	url  string
+	node string
+	pins [][32]byte // SHA-256 of the authorities, one of which the server must have
+	http *http.Client
+	now  func() time.Time
 }
 
-func newClient(t identity.Token) *client {
-	c := &client{token: t, now: time.Now}
+func newClient(server, node string, pins ...[32]byte) *client {
+	c := &client{url: server, node: node, pins: pins, now: time.Now}
 	host := ""
-	if u, err := url.Parse(t.URL); err == nil {
+	if u, err := url.Parse(server); err == nil {
 		host = u.Hostname()
 	}
 	c.http = &http.Client{
@@ -51,7 +55,7 @@ func newClient(t identity.Token) *client {
 				// hash is: VerifyConnection checks the chain instead.
 				InsecureSkipVerify: true,
 				VerifyConnection: func(s tls.ConnectionState) error {
-					return verifyServer(s.PeerCertificates, t.CAHash, host, c.now())
+					return verifyServer(s.PeerCertificates, pins, host, c.now())
 				},
 			},
 			TLSHandshakeTimeout: callTimeout,
@@ -67,12 +71,12 @@ func (c *client) close() { c.http.CloseIdleConnections() }
 
 // verifyServer checks that the chain holds the pinned authority and leads to
 // it, for this host name. A wrong clock is no reason to give up.
-func verifyServer(chain []*x509.Certificate, pin [32]byte, host string, now time.Time) error {
+func verifyServer(chain []*x509.Certificate, pins [][32]byte, host string, now time.Time) error {
 	roots, others := x509.NewCertPool(), x509.NewCertPool()
 	pinned := false
 	for i, cert := range chain {
 		switch {
-		case i > 0 && sha256.Sum256(cert.Raw) == pin:
+		case i > 0 && slices.Contains(pins, sha256.Sum256(cert.Raw)):
 			roots.AddCert(cert)
 			pinned = true
 		case i > 0:
@@ -95,31 +99,41 @@ func verifyServer(chain []*x509.Certificate, pin [32]byte, host string, now time
 	return nil
 }
 
-// enroll asks once. Errors other than ErrRefused and ErrPin may pass.
-func (c *client) enroll(ctx context.Context, key ed25519.PrivateKey, csr []byte) (*result, error) {
-	body, err := json.Marshal(api.EnrollRequest{Format: identity.Format, Token: c.token.Secret, CSR: csr})
+// enroll asks once for a certificate. Errors other than ErrRefused and ErrPin
+// may pass.
+func (c *client) enroll(ctx context.Context, secret string, key ed25519.PrivateKey, csr []byte) (*result, error) {
+	return c.post(ctx, "enroll", api.EnrollRequest{Format: identity.Format, Token: secret, CSR: csr}, key)
+}
+
+// renew asks once for a new certificate in the place of an old one.
+func (c *client) renew(ctx context.Context, old *x509.Certificate, key ed25519.PrivateKey, csr []byte) (*result, error) {
+	return c.post(ctx, "renew", api.RenewRequest{Format: identity.Format, Certificate: old.Raw, CSR: csr}, key)
+}
+
+func (c *client) post(ctx context.Context, verb string, request any, key ed25519.PrivateKey) (*result, error) {
+	body, err := json.Marshal(request)
 	if err != nil {
-		return nil, fmt.Errorf("enrolment request: %w", err)
+		return nil, fmt.Errorf("request: %w", err)
 	}
-	u, err := url.JoinPath(c.token.URL, "v1", "enroll")
+	u, err := url.JoinPath(c.url, "v1", verb)
 	if err != nil {
-		return nil, fmt.Errorf("%w: address in the token: %w", ErrRefused, err)
+		return nil, fmt.Errorf("%w: address of the server: %w", ErrRefused, err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u, bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("%w: address in the token: %w", ErrRefused, err)
+		return nil, fmt.Errorf("%w: address of the server: %w", ErrRefused, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("server %s: %w", c.token.URL, err)
+		return nil, fmt.Errorf("server %s: %w", c.url, err)
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return nil, fmt.Errorf("answer of %s: %w", c.token.URL, err)
+		return nil, fmt.Errorf("answer of %s: %w", c.url, err)
 	}
-	if err := c.refusal(res.StatusCode, data); err != nil {
+	if err := c.refusal(verb, res.StatusCode, data); err != nil {
 		return nil, err
 	}
 	return c.read(data, key)
@@ -127,7 +141,7 @@ func (c *client) enroll(ctx context.Context, key ed25519.PrivateKey, csr []byte)
 
 // refusal turns a status other than success into an error; what the server may
 // do better next time does not wrap ErrRefused.
-func (c *client) refusal(status int, data []byte) error {
+func (c *client) refusal(verb string, status int, data []byte) error {
 	if status/100 == 2 {
 		return nil
 	}
@@ -136,44 +150,45 @@ func (c *client) refusal(status int, data []byte) error {
 	if json.Unmarshal(data, &p) == nil && p.Detail != "" {
 		text = fmt.Sprintf("%.300q", p.Detail)
 	}
-	node := c.token.Node
+	hint := fmt.Sprintf("status %d: are cbnetd and cbserver of releases that fit together?", status)
 	switch {
-	case status == http.StatusConflict:
-		return fmt.Errorf("enrolment of %s at %s: %w: %s: the token was used with another key, perhaps by another host; ask for a new token and look at the server's log",
-			node, c.token.URL, ErrRefused, text)
-	case status == http.StatusForbidden, status == http.StatusUnauthorized:
-		return fmt.Errorf("enrolment of %s at %s: %w: %s: the token is closed or unknown; ask for a new one", node, c.token.URL, ErrRefused, text)
 	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests, status/100 == 5:
-		return fmt.Errorf("server %s: status %d: %s", c.token.URL, status, text)
+		return fmt.Errorf("server %s: status %d: %s", c.url, status, text)
+	case verb == "renew" && (status == http.StatusForbidden || status == http.StatusConflict):
+		hint = "the server has removed this node or certified another key for it; enrol it anew with a new token"
+	case status == http.StatusConflict:
+		hint = "the token was used with another key, perhaps by another host; ask for a new token and look at the server's log"
+	case status == http.StatusForbidden, status == http.StatusUnauthorized:
+		hint = "the token is closed or unknown; ask for a new one"
 	}
-	return fmt.Errorf("enrolment of %s at %s: %w: status %d: %s: are cbnetd and cbserver of releases that fit together?", node, c.token.URL, ErrRefused, status, text)
+	return fmt.Errorf("%s %s at %s: %w: %s: %s", verb, c.node, c.url, ErrRefused, text, hint)
 }
 
 // read makes a bundle of the server's answer and checks every part of it.
 func (c *client) read(data []byte, key ed25519.PrivateKey) (*result, error) {
 	var r api.EnrollResponse
 	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, fmt.Errorf("answer of %s: want JSON: %w", c.token.URL, err)
+		return nil, fmt.Errorf("answer of %s: want JSON: %w", c.url, err)
 	}
 	if r.Format != identity.Format {
-		return nil, fmt.Errorf("answer of %s: format %d, want %d", c.token.URL, r.Format, identity.Format)
+		return nil, fmt.Errorf("answer of %s: format %d, want %d", c.url, r.Format, identity.Format)
 	}
 	b := &identity.Bundle{Key: key, Introducers: r.Introducers}
 	var err error
 	if b.Certificate, err = x509.ParseCertificate(r.Certificate); err != nil {
-		return nil, fmt.Errorf("answer of %s: certificate: %w", c.token.URL, err)
+		return nil, fmt.Errorf("answer of %s: certificate: %w", c.url, err)
 	}
 	pinned := false
 	for _, der := range r.CAs {
 		ca, err := x509.ParseCertificate(der)
 		if err != nil {
-			return nil, fmt.Errorf("answer of %s: authority: %w", c.token.URL, err)
+			return nil, fmt.Errorf("answer of %s: authority: %w", c.url, err)
 		}
-		pinned = pinned || sha256.Sum256(ca.Raw) == c.token.CAHash
+		pinned = pinned || slices.Contains(c.pins, sha256.Sum256(ca.Raw))
 		b.CAs = append(b.CAs, ca)
 	}
 	if !pinned {
-		return nil, fmt.Errorf("answer of %s: its authorities lack the one of the token", c.token.URL)
+		return nil, fmt.Errorf("answer of %s: none of its authorities is known here", c.url)
 	}
 	return c.check(b, r.Revocations)
 }
@@ -181,22 +196,22 @@ func (c *client) read(data []byte, key ed25519.PrivateKey) (*result, error) {
 func (c *client) check(b *identity.Bundle, revocations []byte) (*result, error) {
 	roots, err := b.Roots()
 	if err != nil {
-		return nil, fmt.Errorf("answer of %s: authorities: %w", c.token.URL, err)
+		return nil, fmt.Errorf("answer of %s: authorities: %w", c.url, err)
 	}
 	if len(revocations) > 0 {
 		if _, err := roots.Apply(revocations); err != nil {
-			return nil, fmt.Errorf("answer of %s: revocations: %w", c.token.URL, err)
+			return nil, fmt.Errorf("answer of %s: revocations: %w", c.url, err)
 		}
 	}
 	grant, err := roots.Verify(b.Certificate, c.now())
 	if err != nil {
-		return nil, fmt.Errorf("answer of %s: by this host's clock, %s: %w", c.token.URL, c.now().Format(time.RFC3339), err)
+		return nil, fmt.Errorf("answer of %s: by this host's clock, %s: %w", c.url, c.now().Format(time.RFC3339), err)
 	}
-	if grant.Node != c.token.Node {
-		return nil, fmt.Errorf("answer of %s: a certificate of %s, want one of %s", c.token.URL, grant.Node, c.token.Node)
+	if grant.Node != c.node {
+		return nil, fmt.Errorf("answer of %s: a certificate of %s, want one of %s", c.url, grant.Node, c.node)
 	}
 	if !b.Key.Public().(ed25519.PublicKey).Equal(b.Certificate.PublicKey) {
-		return nil, fmt.Errorf("answer of %s: a certificate of another key", c.token.URL)
+		return nil, fmt.Errorf("answer of %s: a certificate of another key", c.url)
 	}
 	return &result{bundle: b, revocations: revocations}, nil
 }

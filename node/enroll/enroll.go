@@ -6,8 +6,9 @@
 // in the token: nothing secret is sent to anyone else. [Run] tries until it
 // has a bundle, is refused for good, or its context ends.
 //
-// The folder given holds the node's key, and the bundle and the revocations
-// once there are some; all have mode 0600 and survive a crash at any moment.
+// The folder given holds the node's key, and once there are some the bundle,
+// the revocations and the server's address, which [Renew] uses. All have mode
+// 0600 and survive a crash at any moment.
 package enroll
 
 import (
@@ -33,6 +34,7 @@ const (
 	BundleFile = "bundle.json"      // what was enrolled for
 	keyFile    = "identity.key"     // PEM, PKCS #8
 	revFile    = "revocations.json" // the signed list that came with the bundle
+	serverFile = "server.json"      // where to renew
 )
 
 // DefaultPause is the wait after the first try without an answer. It doubles
@@ -91,16 +93,16 @@ func Run(ctx context.Context, o Options) (*identity.Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing request of %s: %w", o.Token.Node, err)
 	}
-	c := newClient(o.Token)
+	c := newClient(o.Token.URL, o.Token.Node, o.Token.CAHash)
 	defer c.close()
 	pause := o.Pause
 	if pause <= 0 {
 		pause = DefaultPause
 	}
 	for {
-		got, err := c.enroll(ctx, key, csr)
+		got, err := c.enroll(ctx, o.Token.Secret, key, csr)
 		if err == nil {
-			return got.bundle, save(o.Dir, got)
+			return got.bundle, errors.Join(saveServer(o.Dir, o.Token.URL), save(o.Dir, got))
 		}
 		if errors.Is(err, ErrRefused) || errors.Is(err, ErrPin) {
 			return nil, err

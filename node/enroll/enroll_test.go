@@ -45,6 +45,7 @@ type server struct {
 	say   int // answers with this status instead
 	asked []ed25519.PublicKey
 	cert  *x509.Certificate
+	young bool // the certificate needs no renewal
 }
 
 func newServer(t *testing.T, hosts ...string) *server {
@@ -81,6 +82,10 @@ func newServer(t *testing.T, hosts ...string) *server {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if r.URL.Path == "/v1/renew" {
+		s.renew(w, r)
+		return
+	}
 	var req api.EnrollRequest
 	if err := json.NewDecoder(r.Body).Decode(&req); err != nil || r.URL.Path != "/v1/enroll" || req.Token != s.token.Secret {
 		http.Error(w, "no", http.StatusNotFound)
@@ -117,6 +122,26 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(api.EnrollResponse{
 		Format: 1, Certificate: s.cert.Raw, CAs: [][]byte{s.ca.Certificate.Raw}, Introducers: []string{"192.0.2.1:7950"},
 	})
+}
+
+// renew gives the key of a certificate it knows a new one.
+func (s *server) renew(w http.ResponseWriter, r *http.Request) {
+	var req api.RenewRequest
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil || s.cert == nil || string(req.Certificate) != string(s.cert.Raw) {
+		http.Error(w, "no", http.StatusForbidden)
+		return
+	}
+	pub, node, err := identity.ParseSigningRequest(req.CSR)
+	if err != nil || !pub.Equal(s.cert.PublicKey) {
+		http.Error(w, "no", http.StatusForbidden)
+		return
+	}
+	if !s.young {
+		if s.cert, err = s.ca.Issue(pub, identity.Grant{Node: node, IP: s.ca.Mesh.CIDR.Addr().Next().Next()}, time.Now(), 2*time.Hour); err != nil {
+			s.t.Errorf("issue: %v", err)
+		}
+	}
+	json.NewEncoder(w).Encode(api.EnrollResponse{Format: 1, Certificate: s.cert.Raw, CAs: [][]byte{s.ca.Certificate.Raw}})
 }
 
 func (s *server) requests() []ed25519.PublicKey {
@@ -301,5 +326,43 @@ func TestLeafIsNoAuthority(t *testing.T) {
 	s.token.CAHash = sha256.Sum256(leaf.Raw)
 	if _, err := run(t, s, t.TempDir()); !errors.Is(err, enroll.ErrPin) {
 		t.Errorf("Run: %v, want ErrPin", err)
+	}
+}
+
+func TestRenew(t *testing.T) {
+	s, dir := newServer(t), t.TempDir()
+	first, err := run(t, s, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !enroll.Renewable(dir) || enroll.Renewable(t.TempDir()) {
+		t.Error("Renewable does not tell who was enrolled")
+	}
+	s.young = true
+	if b, err := enroll.Renew(t.Context(), dir, first); err != nil || b != first {
+		t.Errorf("Renew of a young certificate: %v, %v; want the same bundle", b, err)
+	}
+	s.young = false
+	second, err := enroll.Renew(t.Context(), dir, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved, err := enroll.Load(dir)
+	if err != nil || !saved.Certificate.Equal(second.Certificate) || !second.Certificate.NotAfter.After(first.Certificate.NotAfter) || !second.Key.Equal(first.Key) || len(saved.Introducers) != 1 {
+		t.Errorf("renewed bundle: until %v, was %v; saved: %v", second.Certificate.NotAfter, first.Certificate.NotAfter, err)
+	}
+	if _, err := enroll.Renew(t.Context(), dir, first); !errors.Is(err, enroll.ErrRefused) {
+		t.Errorf("Renew of an outdated certificate: %v, want ErrRefused", err)
+	}
+	if _, err := enroll.Renew(t.Context(), t.TempDir(), first); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Renew without a server: %v, want fs.ErrNotExist", err)
+	}
+}
+
+func TestRenewAt(t *testing.T) {
+	issued := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	c := &x509.Certificate{NotBefore: issued.Add(-identity.Backdate), NotAfter: issued.Add(30 * 24 * time.Hour)}
+	if got, want := enroll.RenewAt(c), issued.Add(10*24*time.Hour); !got.Equal(want) {
+		t.Errorf("RenewAt: %v, want %v", got, want)
 	}
 }

@@ -3,9 +3,8 @@ package enroll
 import (
 	"crypto/ed25519"
 	"errors"
+	"strings"
 	"testing"
-
-	"github.com/cbnet-io/cbnet/identity"
 )
 
 func FuzzAnswer(f *testing.F) {
@@ -14,8 +13,8 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(503, []byte(`x`))
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	f.Fuzz(func(t *testing.T, status int, data []byte) {
-		c := newClient(identity.Token{URL: "https://127.0.0.1:1", Node: "a", Secret: "s"})
-		if err := c.refusal(status, data); err != nil {
+		c := newClient("https://127.0.0.1:1", "a", [32]byte{1})
+		if err := c.refusal("enroll", status, data); err != nil {
 			if status/100 == 5 && errors.Is(err, ErrRefused) {
 				t.Errorf("status %d is final", status)
 			}
@@ -32,6 +31,15 @@ func FuzzKey(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if key, err := parseKey("k", data); err == nil && len(key) != ed25519.PrivateKeySize {
 			t.Errorf("a key of %d bytes", len(key))
+		}
+	})
+}
+
+func FuzzServer(f *testing.F) {
+	f.Add([]byte(`{"format":1,"url":"https://192.0.2.1:7443"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if u, err := parseServer(data); err == nil && !strings.HasPrefix(u, "https://") {
+			t.Errorf("%q was taken", u)
 		}
 	})
 }
