@@ -176,11 +176,11 @@ func (n *network) ensureGroup(ctx context.Context) error {
 	if err != nil {
 		return wrap("DescribeSecurityGroups", err)
 	}
-	for _, g := range have.SecurityGroups {
-		if cloud.OwnerOf(tagMap(g.Tags)) != n.spec.Owner {
-			return fmt.Errorf("%w: %s has the name and not the mark", cloud.ErrConflict, aws.ToString(g.GroupId))
+	if len(have.SecurityGroups) > 0 {
+		n.group = have.SecurityGroups[0] // a VPC has one of a name
+		if cloud.OwnerOf(tagMap(n.group.Tags)) != n.spec.Owner {
+			return fmt.Errorf("%w: %s has the name and not the mark", cloud.ErrConflict, aws.ToString(n.group.GroupId))
 		}
-		n.group = g
 		return nil
 	}
 	made, err := n.c.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
