@@ -78,8 +78,16 @@ func ec2(id, userData string) http.Handler {
 		"local-hostname": "host-" + id, "local-ipv4": "10.0.1.5", "placement/availability-zone": "us-east-1a",
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut && r.URL.Path == "/latest/api/token" {
+			fmt.Fprint(w, "token")
+			return
+		}
+		if r.Header.Get("X-Aws-Ec2-Metadata-Token") != "token" {
+			http.Error(w, "no token", http.StatusUnauthorized)
+			return
+		}
 		version, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-		if version != "2009-04-04" && version != "latest" {
+		if !strings.HasPrefix(version, "20") && version != "latest" {
 			http.NotFound(w, r)
 			return
 		}

@@ -123,8 +123,8 @@ func hypervisorUUID(v VM) string {
 	if v.Datasource != "Ec2" {
 		return ""
 	}
-	h := sha256.Sum256([]byte(v.ID))
-	return fmt.Sprintf("ec2%05x-%04x-%04x-%04x-%012x", h[:3], h[3:5], h[5:7], h[7:9], h[9:15])
+	h := fmt.Sprintf("%x", sha256.Sum256([]byte(v.ID)))
+	return fmt.Sprintf("ec2%s-%s-%s-%s-%s", h[:5], h[5:9], h[9:13], h[13:17], h[17:29])
 }
 
 // guestEnv is the environment of PID 1. Cloud-init looks there for the product
