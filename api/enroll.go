@@ -7,6 +7,9 @@ type EnrollRequest struct {
 	Format int    `json:"format"`
 	Token  string `json:"token"` // the secret part of the token
 	CSR    []byte `json:"csr"`   // PKCS #10, DER, signed with the node's key
+
+	// A newer node may say more than this server knows.
+	_ struct{} `additionalProperties:"true"`
 }
 
 // EnrollResponse is a bundle without the private key.

@@ -8,4 +8,7 @@ type RenewRequest struct {
 	Format      int    `json:"format"`
 	Certificate []byte `json:"certificate" maxLength:"16384"` // X.509, DER: valid, not revoked
 	CSR         []byte `json:"csr" maxLength:"16384"`         // PKCS #10, DER
+
+	// A newer node may say more than this server knows.
+	_ struct{} `additionalProperties:"true"`
 }

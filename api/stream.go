@@ -19,6 +19,9 @@ const (
 	// silence is how long a stream may say nothing before it counts as lost. The
 	// server sends a comment every 15 s.
 	silence = time.Minute
+	// settled is how long a connection must have stood for its loss to count as
+	// the first one.
+	settled = time.Second
 )
 
 // errSilent is the cause when a stream said nothing for too long.
@@ -33,7 +36,7 @@ func (c *Client) WatchMCIS(ctx context.Context, run Run, f func(Event) error) er
 	w := watch{client: c, run: run, after: run.After, f: f}
 	var lost time.Time // when the connection was lost; zero while it stands
 	for {
-		before := w.after
+		before, start := w.after, time.Now()
 		over, err := w.once(ctx)
 		if over {
 			return err
@@ -41,7 +44,7 @@ func (c *Client) WatchMCIS(ctx context.Context, run Run, f func(Event) error) er
 		if p, ok := errors.AsType[*Problem](err); ctx.Err() != nil || ok && p.Status < 500 {
 			return err
 		}
-		if w.after != before || lost.IsZero() {
+		if w.after != before || w.opened && time.Since(start) > settled || lost.IsZero() {
 			lost = time.Now()
 		}
 		if time.Since(lost) >= c.retry {
@@ -59,6 +62,7 @@ type watch struct {
 	run    Run
 	after  uint64 // number of the last event that f has seen
 	f      func(Event) error
+	opened bool // the latest connection stood
 }
 
 // once follows one connection. It reports whether the watch is over; else the
@@ -68,7 +72,8 @@ func (w *watch) once(ctx context.Context) (over bool, err error) {
 		method: http.MethodGet, path: []string{"mcis", w.run.Name, "events"}, accept: "text/event-stream",
 		header: http.Header{"Last-Event-Id": {strconv.FormatUint(w.after, 10)}},
 	}
-	err = w.client.stream(ctx, r, func(data []byte) error {
+	w.opened = false
+	err = w.client.stream(ctx, r, func() { w.opened = true }, func(data []byte) error {
 		var e Event
 		if err := json.Unmarshal(data, &e); err != nil {
 			return fmt.Errorf("event: %w", err)
@@ -98,7 +103,7 @@ func (w *watch) once(ctx context.Context) (over bool, err error) {
 func (c *Client) Exec(ctx context.Context, name string, req ExecRequest, f func(ExecOutput) error) error {
 	r := request{method: http.MethodPost, path: []string{"mcis", name, "exec"}, body: req, accept: "text/event-stream", once: true}
 	done := false
-	err := c.stream(ctx, r, func(data []byte) error {
+	err := c.stream(ctx, r, func() {}, func(data []byte) error {
 		var o ExecOutput
 		if err := json.Unmarshal(data, &o); err != nil {
 			return fmt.Errorf("output: %w", err)
@@ -118,9 +123,9 @@ func (c *Client) Exec(ctx context.Context, name string, req ExecRequest, f func(
 	return err
 }
 
-// stream makes the call and hands the data of every server-sent event to f
-// until f returns an error or the stream ends.
-func (c *Client) stream(ctx context.Context, r request, f func(data []byte) error) error {
+// stream makes the call, calls opened when it was answered, and hands the data of
+// every server-sent event to f until f returns an error or the stream ends.
+func (c *Client) stream(ctx context.Context, r request, opened func(), f func(data []byte) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	resp, err := c.open(ctx, r)
@@ -128,6 +133,7 @@ func (c *Client) stream(ctx context.Context, r request, f func(data []byte) erro
 		return err
 	}
 	defer resp.Body.Close()
+	opened()
 	watchdog := time.AfterFunc(silence, func() { cancel(errSilent) })
 	defer watchdog.Stop()
 	lines := bufio.NewScanner(resp.Body)

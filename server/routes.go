@@ -40,11 +40,25 @@ func (s *Server) routes() {
 	s.nodeRoutes()
 	s.versionRoutes()
 	mux.HandleFunc("GET /v1/openapi.json", s.serveDocument)
-	mux.Handle("GET /v1/download/"+DownloadName, s.download)
+	s.downloadRoute(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		writeProblem(w, http.StatusNotFound, "there is nothing at this path")
 	})
 	s.handler = identify(s.recovered(s.authorized(bounded(mux))))
+}
+
+// downloadRoute serves the node daemon, past huma: it is no JSON.
+func (s *Server) downloadRoute(mux *http.ServeMux) {
+	const path = "/v1/download/" + DownloadName
+	mux.Handle("GET "+path, s.download)
+	s.api.OpenAPI().AddOperation(&huma.Operation{
+		OperationID: "download-daemon", Method: http.MethodGet, Path: path, Summary: "Download the node daemon",
+		Responses: map[string]*huma.Response{"200": {
+			Description: "The executable; its SHA-256 is in X-Checksum-Sha256.",
+			Content:     map[string]*huma.MediaType{"application/octet-stream": {}},
+			Headers:     map[string]*huma.Header{"X-Checksum-Sha256": {Schema: &huma.Schema{Type: huma.TypeString}}},
+		}},
+	})
 }
 
 // operation describes a call that needs the administrator's token. The body was

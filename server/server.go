@@ -32,6 +32,8 @@ type Server struct {
 	api      huma.API
 	handler  http.Handler
 	stop     chan struct{} // closed when Run ends: streams end too
+
+	streamTimeout time.Duration // for a client to take one event
 }
 
 // New returns a server. It starts nothing.
@@ -46,6 +48,7 @@ func New(d Deps) (*Server, error) {
 		pki: d.PKI, admin: d.Admin, clouds: d.Clouds, mcis: d.MCIS, members: d.Members, remote: d.Remote,
 		download: d.Download, log: d.Log,
 		history: newHistory(time.Now()), refusals: rate.NewLimiter(1, 20), stop: make(chan struct{}),
+		streamTimeout: streamTimeout,
 	}
 	s.routes()
 	return s, nil

@@ -18,6 +18,8 @@ type eventWriter struct {
 	mu sync.Mutex // guards w: one event at a time
 	w  http.ResponseWriter
 	rc *http.ResponseController
+
+	timeout time.Duration // for the client to take one event
 }
 
 // stream answers a call with the events that f writes. The context of f ends
@@ -27,7 +29,7 @@ func (s *Server) stream(f func(ctx context.Context, out *eventWriter) error) *hu
 		r, w := humago.Unwrap(hc)
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.Header().Set("Cache-Control", "no-store")
-		out := &eventWriter{w: w, rc: http.NewResponseController(w)}
+		out := &eventWriter{w: w, rc: http.NewResponseController(w), timeout: s.streamTimeout}
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		go func() { // ends with ctx at the latest
@@ -66,11 +68,16 @@ func (e *eventWriter) comment() error { return e.write([]byte(":\n\n")) }
 func (e *eventWriter) write(b []byte) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	// It fails only where the connection has no deadlines, as in a test without
-	// a network.
-	_ = e.rc.SetWriteDeadline(time.Now().Add(streamTimeout))
+	// Deadlines fail only where the connection has none, as in a test without a
+	// network. The deadline is taken away again: in HTTP/2 it would end the stream
+	// also while nothing is written.
+	_ = e.rc.SetWriteDeadline(time.Now().Add(e.timeout))
 	if _, err := e.w.Write(b); err != nil {
 		return err
 	}
-	return e.rc.Flush()
+	if err := e.rc.Flush(); err != nil {
+		return err
+	}
+	_ = e.rc.SetWriteDeadline(time.Time{})
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cbnet-io/cbnet/api"
 	"github.com/cbnet-io/cbnet/mcis"
@@ -116,6 +117,25 @@ func TestWatchResumes(t *testing.T) {
 	}
 	if cut.cuts.Load() == 0 {
 		t.Error("nothing was cut: the test shows nothing")
+	}
+}
+
+// A stream in which nothing happens must outlast the deadline of a write.
+func TestWatchSurvivesSilence(t *testing.T) {
+	s := servertest.Start(t, servertest.NewDisk(t))
+	s.Server.SetStreamTimeout(20 * time.Millisecond)
+	c := s.Client(api.WithRetry(0))
+	if _, err := c.AddCloud(t.Context(), "aws", api.CloudSpec{Provider: "aws"}); err != nil {
+		t.Fatal(err)
+	}
+	runs, err := c.Apply(t.Context(), api.SpecFile{YAML: spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	finish := time.AfterFunc(300*time.Millisecond, func() { s.MCIS.Finish("shop", mcis.PhaseReady) })
+	defer finish.Stop()
+	if err := c.WatchMCIS(t.Context(), runs.Runs[0], func(api.Event) error { return nil }); err != nil {
+		t.Error(err)
 	}
 }
 
