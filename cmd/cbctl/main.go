@@ -1,0 +1,117 @@
+// Command cbctl is the command line of cbnet: for a control plane (cloud, mcis),
+// for this host's node daemon (node), and for a certificate authority without
+// any server (ca).
+//
+// Exit codes: 0 done, 1 failed, 2 wrong usage or bad input. Results go to
+// standard output, progress and errors to standard error.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cbnet-io/cbnet/api"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	err := newCommand().ExecuteContext(ctx)
+	stop()
+	os.Exit(report(os.Stderr, err))
+}
+
+func newCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cbctl",
+		Short: "the command line of cbnet",
+		Long: `cbctl is the command line of cbnet.
+
+It finds the server by the file in CBCTL_CONTEXT, or by the context in use
+(cbctl login, cbctl context use). The verbs of node and ca need no server.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs, // group says which verb is unknown
+		RunE:          group,
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.AddCommand(
+		newLoginCommand(), newContextCommand(), newVersionCommand(),
+		newCloudCommand(), newMCISCommand(), newNodeCommand(), newCACommand(),
+	)
+	return cmd
+}
+
+// group is what a command without a verb does.
+func group(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s: unknown verb %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())}
+	}
+	return errors.Join(usageError{fmt.Errorf("%s: want a verb", cmd.CommandPath())}, cmd.Usage())
+}
+
+// args takes n arguments.
+func args(n int, want string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usageError{fmt.Errorf("%s: want %s, have %d arguments", cmd.CommandPath(), want, len(args))}
+		}
+		return nil
+	}
+}
+
+// quietError has been reported where it happened; it only sets the exit code.
+type quietError struct{ error }
+
+// report writes an error, each fault on a line of its own, and returns the exit
+// code.
+func report(w io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	if _, ok := errors.AsType[quietError](err); ok {
+		return 1
+	}
+	if p, ok := errors.AsType[*api.Problem](err); ok {
+		return reportProblem(w, p)
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(w, "cbctl: %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	if _, ok := errors.AsType[usageError](err); ok {
+		return 2
+	}
+	return 1
+}
+
+// reportProblem writes what the server said. Faults of a file are written as
+// they are, so that editors find FILE:LINE at the start of a line.
+func reportProblem(w io.Writer, p *api.Problem) int {
+	detail := p.Detail
+	if detail == "" {
+		detail = p.Title
+	}
+	fmt.Fprintf(w, "cbctl: %s\n", strings.ReplaceAll(detail, "\n", "\ncbctl: "))
+	for _, f := range p.Errors {
+		if f.Location != "" {
+			f.Location += ": "
+		}
+		fmt.Fprintf(w, "%s%s\n", f.Location, f.Message)
+	}
+	switch p.Status {
+	case http.StatusUnauthorized:
+		fmt.Fprintln(w, "cbctl: log in again (cbctl login URL), or point CBCTL_CONTEXT to the server's admin.context")
+	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge:
+		return 2
+	}
+	return 1
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cbnet-io/cbnet/node/control"
+)
+
+// nodePingTimeout bounds `node ping`: three packets of a second each.
+const nodePingTimeout = 10 * time.Second
+
+// nodeFlags are common to the verbs of `cbctl node`.
+type nodeFlags struct{ socket string }
+
+// newNodeCommand returns `cbctl node`, which asks the daemon of this host.
+func newNodeCommand() *cobra.Command {
+	var f nodeFlags
+	cmd := &cobra.Command{
+		Use:   "node",
+		Short: "ask this host's node daemon",
+		Long: `node asks the cbnetd of this host over its control socket, which only root may
+open. It works without any server, and before the node has found a peer.`,
+		RunE: group,
+	}
+	cmd.PersistentFlags().StringVar(&f.socket, "socket", "", "`PATH` of the daemon's control socket (default: the one in "+control.DefaultDir+")")
+	cmd.AddCommand(newNodeStatus(&f), newNodePeers(&f), newNodePing(&f), newNodeLeave(&f), newNodeRevoke(&f))
+	return cmd
+}
+
+func newNodeStatus(f *nodeFlags) *cobra.Command {
+	var o output
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "show what this node is and how many peers it has",
+		Args:  args(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := f.dial()
+			if err != nil {
+				return err
+			}
+			s, err := c.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return o.print(cmd.OutOrStdout(), s, func(t *table) { nodeStatusTable(t, s) })
+		},
+	}
+	o.register(cmd)
+	return cmd
+}
+
+func newNodePeers(f *nodeFlags) *cobra.Command {
+	var o output
+	cmd := &cobra.Command{
+		Use:   "peers",
+		Short: "list everyone this node knows, and how each is reached",
+		Args:  args(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := f.dial()
+			if err != nil {
+				return err
+			}
+			peers, err := c.Peers(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return o.print(cmd.OutOrStdout(), peers, func(t *table) { nodePeersTable(t, peers, time.Now()) })
+		},
+	}
+	o.register(cmd)
+	return cmd
+}
+
+func newNodePing(f *nodeFlags) *cobra.Command {
+	var o output
+	cmd := &cobra.Command{
+		Use:   "ping NAME",
+		Short: "send a packet through the tunnel to a peer, and say what failed if it does not answer",
+		Args:  args(1, "the name of one node"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := f.dial()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), nodePingTimeout)
+			defer cancel()
+			p, err := c.Ping(ctx, args[0])
+			if err != nil {
+				return fmt.Errorf("ping %s: %w", args[0], err)
+			}
+			return o.print(cmd.OutOrStdout(), p, func(t *table) {
+				t.row(fmt.Sprintf("%s (%s) answers in %.2f ms", p.Name, p.IP, p.RTTMs))
+			})
+		},
+	}
+	o.register(cmd)
+	return cmd
+}
+
+func newNodeLeave(f *nodeFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "leave",
+		Short: "give this node's place in the mesh up; its daemon ends",
+		Args:  args(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := f.dial()
+			if err != nil {
+				return err
+			}
+			if err := c.Leave(cmd.Context()); err != nil {
+				return fmt.Errorf("leave: %w", err)
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "this node has left the mesh; its daemon ends")
+			return err
+		},
+	}
+}
+
+func newNodeRevoke(f *nodeFlags) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "revoke --file FILE",
+		Short: "apply a signed revocation list, and spread it to all nodes",
+		Args:  args(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				return usageError{errors.New("node revoke: want --file FILE, as `cbctl ca revoke` writes it")}
+			}
+			signed, err := nodeReadFile(file)
+			if err != nil {
+				return fmt.Errorf("revocation list: %w", err)
+			}
+			c, err := f.dial()
+			if err != nil {
+				return err
+			}
+			if err := c.Revoke(cmd.Context(), signed); err != nil {
+				return fmt.Errorf("revoke: %s: %w", file, err)
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "the list is in force here and goes to all nodes")
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&file, "file", "", "`FILE` with a signed revocation list")
+	return cmd
+}
+
+// nodeReadFile reads a list, and no more than a daemon takes.
+func nodeReadFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, control.MaxRevocations+1))
+	if err == nil && len(data) > control.MaxRevocations {
+		err = fmt.Errorf("%s: more than %d bytes", path, control.MaxRevocations)
+	}
+	return data, err
+}
+
+// dial returns a client of the daemon that is meant: the one named, the one on
+// the default interface, or the only one there is.
+func (f *nodeFlags) dial() (*control.Client, error) {
+	if f.socket != "" {
+		return control.Dial(f.socket), nil
+	}
+	path := control.DefaultSocket(control.DefaultInterface)
+	if _, err := os.Stat(path); err == nil {
+		return control.Dial(path), nil
+	}
+	all, err := filepath.Glob(filepath.Join(control.DefaultDir, "*.sock"))
+	if err != nil {
+		return nil, fmt.Errorf("control sockets: %w", err)
+	}
+	switch len(all) {
+	case 0:
+		return control.Dial(path), nil
+	case 1:
+		return control.Dial(all[0]), nil
+	}
+	return nil, usageError{fmt.Errorf("--socket: several daemons run here: want one of %q", all)}
+}
