@@ -87,8 +87,10 @@ func runCleanup(c node.Config) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	iface := c.Interface
-	if err := overlay.Cleanup(iface); err != nil {
+	if err := needRoot("", "--cleanup"); err != nil {
+		return err
+	}
+	if err := overlay.Cleanup(c.Interface); err != nil {
 		if errors.Is(err, overlay.ErrInUse) {
 			return fmt.Errorf("%w: stop the daemon first", err)
 		}

@@ -103,7 +103,7 @@ func readCredential(path string, stdin io.Reader) ([]byte, error) {
 // needRoot says early and plainly what the many file errors would say.
 func needRoot(root, verb string) error {
 	if root == "" && os.Geteuid() != 0 {
-		return fmt.Errorf("%s: %w: it writes to /etc and /usr/local/bin and needs root; run it with sudo", verb, node.ErrPrivilege)
+		return fmt.Errorf("%s: %w: it changes this host and needs root; run it with sudo", verb, node.ErrPrivilege)
 	}
 	return nil
 }

@@ -120,6 +120,9 @@ func decode(status int, data []byte, out any) error {
 
 // explain turns the errors that people meet into sentences.
 func (c *Client) explain(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // without the made-up address
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("no daemon listens on %s: start cbnetd, or name its socket with --socket: %w", c.socket, err)

@@ -364,3 +364,56 @@ func TestNodeSocketBeforePeers(t *testing.T) {
 		t.Error("a daemon without peers took more than 6 s to stop")
 	}
 }
+
+// installed is a host's life with an init script, told by a shell. The places
+// it writes to are its own.
+const installed = `
+set -eu
+for d in /run /usr/local/bin /etc/init.d /etc/rc2.d /var/log /var/lib/cbnet /etc/cbnet; do
+	mkdir -p $d; mount -t tmpfs tmpfs $d
+done
+ip link set lo up
+mkdir /run/work; cd /run/work
+say() { echo "$@"; }
+pid() { cat /run/cbnet/cbnetd-cbn0.pid; }
+until_running() { # and has another pid than $1
+	for i in $(seq 100); do
+		if [ "$(pid 2>/dev/null)" != "$1" ] && "$BIN/cbctl" node status -o json 2>/dev/null | grep -q '"phase": "running"'; then return 0; fi
+		sleep 0.1
+	done
+	say "the daemon does not run"; cat /var/log/cbnetd-cbn0.log; return 1
+}
+"$BIN/cbctl" ca init --dir ca --mesh lab
+"$BIN/cbctl" ca issue --dir ca --node a --role introducer --out a.bundle
+install() { "$BIN/cbnetd" install --bundle a.bundle --introduce :7950; }
+install
+until_running none
+first=$(pid)
+install
+[ "$(pid)" = "$first" ] || { say "a second install restarted the daemon"; exit 1; }
+kill -9 "$first"
+until_running "$first"
+second=$(pid)
+"$BIN/cbnetd" install --bundle a.bundle --introduce :7950 --port 51821
+until_running "$second"
+"$BIN/cbctl" node status -o json | grep -q '"port": 51821'
+/etc/init.d/cbnetd-cbn0 stop
+! ip link show cbn0 2>/dev/null
+/etc/rc2.d/S50cbnetd-cbn0 start
+until_running none
+"$BIN/cbnetd" uninstall
+! ip link show cbn0 2>/dev/null
+[ -d /var/lib/cbnet/cbn0 ]
+"$BIN/cbnetd" uninstall --purge
+left=$(find /usr/local/bin /etc/init.d /etc/rc2.d /var/log /var/lib/cbnet /etc/cbnet /run/cbnet ! -type d)
+[ -z "$left" ] || { say "left: $left"; exit 1; }
+say all well
+`
+
+func TestInstalledWithoutSystemd(t *testing.T) {
+	r := command(t, []string{"BIN=" + filepath.Join(root, "bin")},
+		"unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", installed)
+	if r.code != 0 || !strings.HasSuffix(r.stdout, "all well\n") {
+		t.Errorf("code %d\n%s\n%s", r.code, r.stdout, r.stderr)
+	}
+}
