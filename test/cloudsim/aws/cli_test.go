@@ -27,9 +27,6 @@ func TestCLI(t *testing.T) {
 		}
 	}
 
-	if n := len(dig(must("describe-availability-zones"), "AvailabilityZones").([]any)); n < 3 {
-		t.Errorf("%d zones, want at least 3", n)
-	}
 	images := must("describe-images", "--owners", "136693071363", "--filters", "Name=name,Values=debian-12-amd64-*",
 		"--query", "{Images: sort_by(Images, &CreationDate)}")
 	image := text(images, "Images", 1, "ImageId")
@@ -43,20 +40,13 @@ func TestCLI(t *testing.T) {
 	must("create-route", "--route-table-id", table, "--destination-cidr-block", "0.0.0.0/0", "--gateway-id", gateway)
 	group := text(must("create-security-group", "--group-name", "shop", "--description", "of the shop", "--vpc-id", vpc), "GroupId")
 	must("authorize-security-group-ingress", "--group-id", group, "--protocol", "udp", "--port", "51820", "--cidr", "0.0.0.0/0")
-	refused("InvalidPermission.Duplicate", "authorize-security-group-ingress", "--group-id", group, "--protocol", "udp", "--port", "51820", "--cidr", "0.0.0.0/0")
-	must("create-key-pair", "--key-name", "alice", "--key-type", "ed25519")
-
-	run := []string{"run-instances", "--image-id", image, "--instance-type", "t3.small", "--count", "1", "--key-name", "alice",
+	run := []string{"run-instances", "--image-id", image, "--instance-type", "t3.small", "--count", "1",
 		"--client-token", "token-1", "--user-data", "#!/bin/sh\necho 안녕\n",
 		"--tag-specifications", "ResourceType=instance,Tags=[{Key=Name,Value=web-0},{Key=cbnet-node,Value=웹}]",
 		"--network-interfaces", "DeviceIndex=0,SubnetId=" + subnet + ",Groups=" + group + ",AssociatePublicIpAddress=true,PrivateIpAddress=10.0.1.10",
 		"--metadata-options", "HttpTokens=required"}
 	id := text(must(run...), "Instances", 0, "InstanceId")
-	if again := text(must(run...), "Instances", 0, "InstanceId"); again != id {
-		t.Errorf("the same token made %s and %s", id, again)
-	}
 	refused("IdempotentParameterMismatch", append(slices.Clone(run), "--ebs-optimized")...)
-	refused("DryRunOperation", "terminate-instances", "--instance-ids", id, "--dry-run")
 	must("wait", "instance-running", "--instance-ids", id)
 
 	found := dig(must("describe-instances", "--filters", "Name=client-token,Values=token-1", "Name=tag:cbnet-node,Values=웹"), "Reservations", 0, "Instances", 0)
@@ -70,17 +60,7 @@ func TestCLI(t *testing.T) {
 	if raw, err := base64.StdEncoding.DecodeString(data); err != nil || !strings.Contains(string(raw), "안녕") {
 		t.Errorf("user data %q, %v", raw, err)
 	}
-	must("get-console-output", "--instance-id", id)
-	must("modify-instance-attribute", "--instance-id", id, "--no-source-dest-check")
-	must("stop-instances", "--instance-ids", id)
-	must("wait", "instance-stopped", "--instance-ids", id)
-	must("start-instances", "--instance-ids", id)
-	must("wait", "instance-running", "--instance-ids", id)
-
 	refused("DependencyViolation", "delete-vpc", "--vpc-id", vpc)
-	refused("DependencyViolation", "delete-subnet", "--subnet-id", subnet)
-	refused("DependencyViolation", "delete-security-group", "--group-id", group)
-	refused("DependencyViolation", "delete-internet-gateway", "--internet-gateway-id", gateway)
 	must("terminate-instances", "--instance-ids", id)
 	must("wait", "instance-terminated", "--instance-ids", id)
 	must("delete-security-group", "--group-id", group)
@@ -88,12 +68,9 @@ func TestCLI(t *testing.T) {
 	must("detach-internet-gateway", "--vpc-id", vpc, "--internet-gateway-id", gateway)
 	must("delete-internet-gateway", "--internet-gateway-id", gateway)
 	must("delete-vpc", "--vpc-id", vpc)
-	must("delete-key-pair", "--key-name", "alice")
 	for _, o := range s.cloud.Inventory() {
 		if o.State != "terminated" {
 			t.Errorf("left over: %+v", o)
 		}
 	}
-	refused("InvalidInstanceID.NotFound", "describe-instances", "--instance-ids", "i-0123456789abcdef0")
-	refused("InvalidVpcID.NotFound", "delete-vpc", "--vpc-id", vpc)
 }

@@ -1,6 +1,7 @@
 package openstack_test
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"strings"
@@ -16,54 +17,65 @@ func TestCLI(t *testing.T) {
 		t.Skip("openstack is not installed (Debian: python3-openstackclient)")
 	}
 	s := open(t)
-	must := func(line string) any {
-		t.Helper()
-		out, complaint := s.cli(t, strings.Fields(line)...)
-		if complaint != "" {
-			t.Fatalf("openstack %s: %s", line, complaint)
+	lines := []string{
+		"network create lan -f json",
+		"subnet create lan-v4 --network lan --subnet-range 10.0.1.0/24 -f json",
+		"router create way --external-gateway public -f json",
+		"router add subnet way lan-v4",
+		"security group create shop --description shop -f json",
+		"security group rule create shop --protocol udp --dst-port 51820 --remote-ip 0.0.0.0/0 -f json",
+		"port create web-0 --network lan --fixed-ip ip-address=10.0.1.10 --security-group shop -f json",
+		"port create web-1 --network lan --fixed-ip ip-address=10.0.1.10",
+		"server create web-0 --image ubuntu-24.04 --flavor m1.small --port web-0 --property cbnet-node=web-0 --wait -f json",
+		"server list -f json",
+	}
+	out := s.cli(t, lines...)
+	for i, text := range out {
+		if i != 7 && strings.Contains(text, "rror") || strings.Contains(text, "No ") {
+			t.Fatalf("openstack %s: %s", lines[i], text)
 		}
-		return out
 	}
-	field := func(v any, name string) string {
-		m, _ := v.(map[string]any)
-		text, _ := m[name].(string)
-		return text
+	if !strings.Contains(out[7], "already allocated") {
+		t.Errorf("a second port with the same address: %s", out[7])
 	}
-	must("network create lan -f json")
-	must("subnet create lan-v4 --network lan --subnet-range 10.0.1.0/24 -f json")
-	must("router create way --external-gateway public -f json")
-	must("router add subnet way lan-v4")
-	must("security group create shop --description shop -f json")
-	must("security group rule create shop --protocol udp --dst-port 51820 --remote-ip 0.0.0.0/0 -f json")
-	port := field(must("port create web-0 --network lan --fixed-ip ip-address=10.0.1.10 --security-group shop -f json"), "id")
-	if _, complaint := s.cli(t, strings.Fields("port create web-1 --network lan --fixed-ip ip-address=10.0.1.10")...); !strings.Contains(complaint, "already allocated") {
-		t.Errorf("a second port with the same address: %q", complaint)
+	var servers []struct {
+		ID, Name, Status string
+		Networks         map[string][]string
 	}
-	server := must("server create web-0 --image ubuntu-24.04 --flavor m1.small --port web-0 --property cbnet-node=web-0 --wait -f json")
-	if got := field(server, "status"); got != "ACTIVE" {
-		t.Errorf("server is %s, want ACTIVE", got)
+	if err := json.Unmarshal([]byte(out[9]), &servers); err != nil {
+		t.Fatalf("%v in %s", err, out[9])
 	}
-	address := field(must("floating ip create public --port "+port+" -f json"), "floating_ip_address")
-	list, _ := must("server list -f json").([]any)
-	if len(list) != 1 {
-		t.Fatalf("%d servers listed, want 1", len(list))
+	if len(servers) != 1 || servers[0].Status != "ACTIVE" || len(servers[0].Networks["lan"]) != 1 || servers[0].Networks["lan"][0] != "10.0.1.10" {
+		t.Errorf("servers: %+v", servers)
 	}
-	row, _ := list[0].(map[string]any)
-	nets, _ := row["Networks"].(map[string]any)
-	ips, _ := nets["lan"].([]any)
-	if len(ips) != 2 || ips[0] != "10.0.1.10" || ips[1] != address {
-		t.Errorf("addresses %v, want 10.0.1.10 and %s", ips, address)
+	for i, text := range s.cli(t,
+		"floating ip create public --port web-0 -f json",
+		"server show web-0 -f json",
+		"network delete lan",
+		"server delete web-0 --wait",
+		"port delete web-0",
+		"router remove subnet way lan-v4",
+		"router delete way",
+		"security group delete shop",
+		"network delete lan",
+		"image list -f json",
+		"flavor list -f json",
+		"token issue -f json",
+	) {
+		switch {
+		case i == 1 && !strings.Contains(text, "198.1"):
+			t.Errorf("the server shows no public address: %s", text)
+		case i == 2 && !strings.Contains(text, "in use"):
+			t.Errorf("a network in use: %s", text)
+		case i > 2 && i < 9 && strings.TrimSpace(text) != "":
+			t.Errorf("line %d: %s", i, text)
+		case i == 9 && !strings.Contains(text, "debian-12"), i == 10 && !strings.Contains(text, "m1.small"), i == 11 && !strings.Contains(text, "expires"):
+			t.Errorf("line %d: %s", i, text)
+		}
 	}
-	must("server stop web-0")
-	until(t, "the server is off", func() bool { return field(must("server show web-0 -f json"), "status") == "SHUTOFF" })
-	must("server delete web-0 --wait")
-	must("floating ip delete " + address)
-	must("port delete web-0")
-	must("router remove subnet way lan-v4")
-	must("router delete way")
-	must("security group delete shop")
-	must("network delete lan")
-	if left := s.cloud.Inventory(); len(left) > 0 {
-		t.Errorf("left over: %+v", left)
+	for _, o := range s.cloud.Inventory() {
+		if o.Kind != "publicIp" {
+			t.Errorf("left over: %+v", o)
+		}
 	}
 }

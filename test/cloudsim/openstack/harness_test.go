@@ -2,12 +2,12 @@ package openstack_test
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -73,22 +73,23 @@ func until(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// cli runs the openstack command and returns what it printed, decoded, and its
-// complaint.
-func (s *site) cli(t *testing.T, args ...string) (any, string) {
+// cli runs lines of the openstack command in one process, which reads them from
+// its input, and returns what each printed. The command takes seconds to start.
+func (s *site) cli(t *testing.T, lines ...string) []string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "openstack", args...)
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + t.TempDir(), "OS_CLIENT_CONFIG_FILE=" + s.yaml, "OS_CLOUD=cloudsim", "LANG=C.UTF-8"}
-	var out, errs strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		return nil, strings.TrimSpace(errs.String() + " " + err.Error())
+	// Between its answers the command prints nothing of its own; a line that it
+	// does not know makes it complain.
+	const mark = "zzmark"
+	between := regexp.MustCompile(`openstack: '` + mark + `' is not an openstack command\..*\n(Did you mean.*\n(  \S.*\n)*)?`)
+	cmd := exec.CommandContext(t.Context(), "/usr/bin/openstack")
+	cmd.Env = []string{
+		"PATH=/usr/bin:/bin", "HOME=" + t.TempDir(), "OS_CLIENT_CONFIG_FILE=" + s.yaml, "OS_CLOUD=cloudsim", "LANG=C.UTF-8", "PYTHONUNBUFFERED=1",
 	}
-	var answer any
-	if out.Len() > 0 {
-		if err := json.Unmarshal([]byte(out.String()), &answer); err != nil {
-			t.Fatalf("openstack %s: %v in %s", strings.Join(args, " "), err, out.String())
-		}
+	cmd.Stdin = strings.NewReader(strings.Join(lines, "\n"+mark+"\n") + "\n" + mark + "\n")
+	out, err := cmd.CombinedOutput()
+	parts := between.Split(string(out), -1)
+	if len(parts) != len(lines)+1 {
+		t.Fatalf("openstack: %v, %d answers to %d lines:\n%s", err, len(parts)-1, len(lines), out)
 	}
-	return answer, ""
+	return parts[:len(lines)]
 }
