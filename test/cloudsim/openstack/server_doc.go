@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -131,10 +132,14 @@ func listServersDetail(c *call) (answer, error) { return c.listServerRows((*serv
 func (c *call) listServerRows(print func(*server, *call) map[string]any) (answer, error) {
 	query := c.req.URL.Query()
 	rows := []map[string]any{}
+	name, err := regexp.Compile(query.Get("name"))
+	if err != nil {
+		return answer{}, fault(400, "Invalid input for query parameters name. Value: %s", query.Get("name"))
+	}
 	all := c.servers.All()
 	slices.Reverse(all)
 	for _, s := range all {
-		if c.selectsServer(query, s) {
+		if name.MatchString(s.name) && c.selectsServer(query, s) {
 			rows = append(rows, print(s, c))
 		}
 	}
@@ -150,9 +155,8 @@ func (c *call) listServerRows(print func(*server, *call) map[string]any) (answer
 	return answer{status: 200, body: body}, nil
 }
 
-// selectsServer reports whether a server has what a query asks for. Names are
-// matched as parts, as Nova does (its regular expressions are not done).
-// Parameters that it does not know are ignored, as Nova does too.
+// selectsServer reports whether a server has what a query asks for, its name
+// aside. Parameters that it does not know are ignored, as Nova does too.
 func (c *call) selectsServer(query url.Values, s *server) bool {
 	tagged := func(name string, has func(string) bool, all bool) bool {
 		if query.Get(name) == "" {
@@ -166,10 +170,6 @@ func (c *call) selectsServer(query url.Values, s *server) bool {
 		return all
 	}
 	has := func(t string) bool { return slices.Contains(s.tags, t) }
-	name := strings.TrimSuffix(strings.TrimPrefix(query.Get("name"), "^"), "$")
-	if strings.HasPrefix(query.Get("name"), "^") && strings.HasSuffix(query.Get("name"), "$") && name != s.name {
-		return false
-	}
 	for want, have := range map[string]string{
 		"status": string(s.status), "flavor": s.flavor.id, "image": s.image.id, "uuid": s.id, "key_name": s.key, "project_id": c.project, "tenant_id": c.project,
 	} {
@@ -180,7 +180,7 @@ func (c *call) selectsServer(query url.Values, s *server) bool {
 	if ip := query.Get("ip"); ip != "" && !strings.Contains(fmt.Sprint(c.addresses(s)), ip) {
 		return false
 	}
-	return strings.Contains(s.name, name) && tagged("tags", has, true) && tagged("tags-any", has, false)
+	return tagged("tags", has, true) && tagged("tags-any", has, false)
 }
 
 // serverOf returns the server that the request's path names.
