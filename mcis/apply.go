@@ -127,7 +127,9 @@ func (r *run) plan(ctx context.Context) (done bool, err error) {
 	if err := r.commit(ctx, ops); err != nil {
 		return false, err
 	}
-	err = r.update(ctx, func(x *record) { x.Phase, x.Regions, x.Rollback = PhaseApplying, p.regions, "" })
+	err = r.update(ctx, func(x *record) {
+		x.Phase, x.Regions, x.Rollback, x.UpToDate = PhaseApplying, p.regions, "", true
+	})
 	if err != nil {
 		return false, err
 	}

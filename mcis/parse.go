@@ -81,14 +81,21 @@ type parser struct {
 // maxYAMLNodes is the number of values read from a file, aliases followed.
 const maxYAMLNodes = 100_000
 
-var syntaxLine = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
+var (
+	syntaxLine = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
+	// fromZero matches the errors of the library's parser proper, which counts
+	// lines from 0; its scanner counts from 1.
+	fromZero = regexp.MustCompile(`^did not find expected (<|node content|'-' indicator|key|',')`)
+)
 
 // syntax reports an error of the YAML library, which gives lines only in text.
 func (p *parser) syntax(err error) {
 	text, line := err.Error(), 0
 	if m := syntaxLine.FindStringSubmatch(text); m != nil {
 		line, _ = strconv.Atoi(m[1]) // digits: an overflow leaves the line out
-		text = m[2]
+		if text = m[2]; fromZero.MatchString(text) {
+			line++
+		}
 	}
 	p.fault(line, "", "not valid YAML: "+strings.TrimPrefix(text, "yaml: "), "check indentation, quotes and brackets near here")
 }

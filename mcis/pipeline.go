@@ -224,6 +224,9 @@ func (p *pipeline) turn(ctx context.Context) (settled bool, err error) {
 // is awaited of the cloud.
 func (p *pipeline) list(now time.Time) {
 	every := p.r.s.opt.Tick * 3 / 4
+	if p.swept.After(p.listTime) && p.sweepTry.last == nil {
+		every = 0 // this may be the last one
+	}
 	if p.listing || !p.listTry.due(now) || now.Sub(p.listTime) < every || (!p.listTime.IsZero() && !p.awaits()) {
 		return
 	}
@@ -234,10 +237,15 @@ func (p *pipeline) list(now time.Time) {
 		defer cancel()
 		res, err := p.driver.List(ctx, p.at.Region, p.r.owner())
 		return func() error {
+			ctx := p.r.calls
 			p.listing = false
+			recovered := err == nil && p.listTry.n > 0
 			p.listTry.end(err)
 			if err != nil {
-				return p.listFailed(err)
+				return p.listFailed(ctx, err)
+			}
+			if recovered {
+				p.report(ctx, "")
 			}
 			p.listTime = now
 			return p.observe(res)
@@ -259,14 +267,17 @@ func (p *pipeline) awaits() bool {
 }
 
 // listFailed gives up an apply whose lists fail for good; a delete goes on.
-func (p *pipeline) listFailed(err error) error {
-	p.trouble = fmt.Sprintf("list %s: %v", p.at, err)
+func (p *pipeline) listFailed(ctx context.Context, err error) error {
+	err = fmt.Errorf("list %s: %w", p.at, err)
 	if p.r.deleting {
+		if !cloud.Retryable(err) || p.listTry.n >= 3 {
+			p.report(ctx, err.Error())
+		}
 		return nil
 	}
 	over := time.Since(p.listTry.begin) > p.r.s.opt.Deadline
 	if over || !cloud.Retryable(err) && p.listTry.n >= 3 {
-		return p.failAll(p.r.calls, fmt.Errorf("list %s: %w", p.at, err))
+		return p.failAll(ctx, err)
 	}
 	return nil
 }
@@ -316,14 +327,17 @@ func (p *pipeline) stuck(now time.Time) bool {
 	return true
 }
 
-// report writes to the record what a delete waits for, when that changes.
+// report writes to the record what a delete waits for, when that changes; ""
+// means that it waits for nothing more.
 func (p *pipeline) report(ctx context.Context, reason string) {
 	if p.trouble == reason {
 		return
 	}
 	p.trouble = reason
-	p.r.s.log.Warn("mcis waits", "mcis", p.r.name, "cloud", p.at.Cloud, "region", p.at.Region, "reason", reason)
-	p.event("wait", "", reason)
+	if reason != "" {
+		p.r.s.log.Warn("mcis waits", "mcis", p.r.name, "cloud", p.at.Cloud, "region", p.at.Region, "reason", reason)
+		p.event("wait", "", reason)
+	}
 	if p.r.deleting && ctx.Err() == nil {
 		if err := p.r.update(ctx, func(x *record) { x.Reason = reason }); err != nil && !errors.Is(err, errSuperseded) {
 			p.r.s.log.Warn("reason is not recorded", "mcis", p.r.name, "err", err)

@@ -50,6 +50,8 @@ type record struct {
 	Regions []regionRecord `json:"regions,omitempty"`
 	// Rollback is set when this run was given up, and says why.
 	Rollback string `json:"rollback,omitempty"`
+	// UpToDate is set when the nodes are those of Spec: planning succeeded.
+	UpToDate bool `json:"upToDate,omitempty"`
 
 	revision int64 // of the store, for the next update
 }

@@ -104,7 +104,7 @@ func (s *Service) want(ctx context.Context, spec Spec) (bool, error) {
 	}
 	r.Run++
 	r.Spec, r.Hash = spec, spec.hash()
-	r.Phase, r.Reason, r.Since = PhasePlanning, "", time.Now()
+	r.Phase, r.Reason, r.Since, r.UpToDate = PhasePlanning, "", time.Now(), false
 	if err := s.save(ctx, r); err != nil {
 		return false, err
 	}
@@ -206,32 +206,50 @@ func (s *Service) status(r *record, nodes map[string]*nodeRecord) Status {
 		}
 		st.Desired++
 	}
-	unreachable := 0
+	failed, unreachable := 0, 0
 	for _, n := range nodes {
-		ns := nodeStatus(n)
-		if n.Phase == NodeReady {
-			if ip, ok := s.members.Joined(n.Want.Name); ok {
-				ns.IP = ip
-				st.Ready++
-			} else {
-				ns.Phase, ns.Reason = NodeUnreachable, "not seen in the mesh"
-				unreachable++
-			}
+		ns := s.liveStatus(n, r.Phase)
+		switch ns.Phase {
+		case NodeReady:
+			st.Ready++
+		case NodeUnreachable:
+			unreachable++
+		default:
+			failed++
 		}
 		st.Nodes = append(st.Nodes, ns)
 	}
-	if st.Phase == PhaseDeleting {
+	switch {
+	case st.Phase == PhaseDeleting:
 		st.Desired = 0
-	}
-	if st.Phase == PhaseReady && unreachable > 0 {
+	case st.Phase == PhaseReady && unreachable > 0:
 		st.Phase = PhaseDegraded
 		st.Reason = fmt.Sprintf("%d of %d nodes are not seen in the mesh", unreachable, st.Desired)
+	case st.Phase.Settled() && st.Ready == st.Desired && failed+unreachable == 0 && r.Rollback == "" && r.UpToDate:
+		st.Phase, st.Reason = PhaseReady, "" // the last ones came after the deadline
 	}
 	slices.SortFunc(st.Nodes, func(a, b NodeStatus) int {
 		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Region, b.Region),
 			cmp.Compare(len(a.Name), len(b.Name)), strings.Compare(a.Name, b.Name))
 	})
 	return st
+}
+
+// liveStatus is what is recorded of a node with what the mesh sees of it.
+func (s *Service) liveStatus(n *nodeRecord, phase Phase) NodeStatus {
+	ns := nodeStatus(n)
+	if phase == PhaseDeleting {
+		ns.Phase = NodeDeleting
+		return ns
+	}
+	ip, joined := s.members.Joined(n.Want.Name)
+	switch {
+	case joined && (n.Phase == NodeReady || n.Phase == NodeFailed && n.ID != ""):
+		ns.Phase, ns.IP, ns.Reason, ns.Console = NodeReady, ip, "", ""
+	case n.Phase == NodeReady:
+		ns.Phase, ns.Reason = NodeUnreachable, "not seen in the mesh"
+	}
+	return ns
 }
 
 func nodeStatus(n *nodeRecord) NodeStatus {
