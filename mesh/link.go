@@ -98,7 +98,13 @@ func (l *link) offer(cs []identity.Endpoint, now time.Time) {
 	l.endpoint = netip.AddrPort{}
 	if len(tries) > 0 {
 		l.endpoint = tries[0]
+		l.reset = l.askedN > 0 // WireGuard may be waiting to try the old one again
 	}
+}
+
+// pathless reports whether there is nowhere to send to: the peer has to call.
+func (l *link) pathless() bool {
+	return !l.endpoint.IsValid() && !l.status.Endpoint.IsValid() && l.lastRx.IsZero()
 }
 
 func (l *link) up() bool { return !l.answer.IsZero() && l.misses < lostAfter && !l.signed.Record.Away }
@@ -112,7 +118,7 @@ func (l *link) live(now time.Time) bool {
 
 // isQuiet reports whether nothing is to be sent unasked.
 func (l *link) isQuiet(now time.Time) bool {
-	return now.Before(l.quiet) || l.signed.Record.Away && !now.Before(l.greet)
+	return now.Before(l.quiet) || l.pathless() || l.signed.Record.Away && !now.Before(l.greet)
 }
 
 // observe takes what the device says of the peer.

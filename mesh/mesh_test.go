@@ -249,6 +249,14 @@ func TestBehindNAT(t *testing.T) {
 		}
 		a, b := l.add(2).start(), host(1).start()
 		eventually(t, 5*time.Second, "all up", func() bool { return allUp(intro, a, b) })
+		// A cloud VM that does not know its public address, which b must call.
+		cloud := l.addOn(l.fabric.Mapped("cloud", publicIP(77), netip.MustParsePrefix("172.31.0.7/20")), newBundle(t, l.ca, "cloud", 77)).start()
+		took := eventually(t, 3*time.Second, "the cloud VM too", func() bool { return allUp(intro, a, b, cloud) })
+		t.Logf("mapped and NATed nodes up after %s (simulated)", took)
+		if p := b.peer(cloud.name); p.Endpoint.Addr() != publicIP(77) {
+			t.Errorf("path to the cloud VM: got %s, want its public address", p.Endpoint)
+		}
+		cloud.stop()
 		if p := a.peer(b.name); p.Path != mesh.PathPunched || p.Endpoint.Addr() != site {
 			t.Errorf("path to the node behind NAT: got %s at %s, want punched at %s", p.Path, p.Endpoint, site)
 		}

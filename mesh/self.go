@@ -108,6 +108,11 @@ func (m *Mesh) publish(st standing, atLeast uint64) error {
 	}
 	m.mu.Lock()
 	m.self, m.version = s, version
+	for _, l := range m.links {
+		if l.up() { // an echo tells it that there is something new
+			l.nextAsk = m.now()
+		}
+	}
 	m.refreshLocked(nil)
 	m.mu.Unlock()
 	notify(m.announce)

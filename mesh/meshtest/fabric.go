@@ -57,6 +57,14 @@ func (f *Fabric) Behind(name string, outside netip.Addr, addrs ...netip.Prefix) 
 	return h
 }
 
+// Mapped adds a host behind a one-to-one NAT, as clouds give public addresses:
+// it knows nothing of the outside address, and all can reach it there.
+func (f *Fabric) Mapped(name string, outside netip.Addr, addrs ...netip.Prefix) *Host {
+	h := f.Behind(name, outside, addrs...)
+	h.mapped = true
+	return h
+}
+
 // Cut takes away the network between all pairs for which the function is true,
 // until the next call; nil heals everything.
 func (f *Fabric) Cut(between func(a, b *Host) bool) {
@@ -75,6 +83,7 @@ type Host struct {
 	fabric  *Fabric
 	addrs   []netip.Prefix
 	outside netip.Addr // of the NAT it is behind, invalid if none
+	mapped  bool       // that NAT lets everyone in
 
 	// Guarded by fabric.mu.
 	down   bool
@@ -215,7 +224,7 @@ func (h *Host) answersAt(e netip.AddrPort, called bool) bool {
 		return false
 	}
 	if h.outside.IsValid() {
-		return called && e.Addr() == h.outside
+		return (called || h.mapped) && e.Addr() == h.outside
 	}
 	return slices.ContainsFunc(h.addrs, func(p netip.Prefix) bool { return p.Addr() == e.Addr() })
 }
