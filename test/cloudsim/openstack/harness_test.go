@@ -32,6 +32,12 @@ func open(t *testing.T, change ...func(*openstack.Options)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return openOn(t, f, change...)
+}
+
+// openOn starts a cloud on a fabric, which is closed with it.
+func openOn(t *testing.T, f *fabric.Fabric, change ...func(*openstack.Options)) *site {
+	t.Helper()
 	s := &site{faults: faults.New(faults.Config{}), yaml: filepath.Join(t.TempDir(), "clouds.yaml")}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.StripPrefix("/openstack", s.cloud.Handler()).ServeHTTP(w, r)

@@ -19,6 +19,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
 
+	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
 	"github.com/cbnet-io/cbnet/test/cloudsim/openstack"
 )
@@ -57,7 +58,18 @@ func (s *site) auth() gophercloud.AuthOptions {
 // newLab logs in and makes a network with a way out.
 func newLab(t *testing.T, change ...func(*openstack.Options)) *lab {
 	t.Helper()
-	s := open(t, append(change, withPassword)...)
+	return lay(t, open(t, append(change, withPassword)...))
+}
+
+// newLabOn is newLab on a fabric with machines.
+func newLabOn(t *testing.T, f *fabric.Fabric) *lab {
+	t.Helper()
+	return lay(t, openOn(t, f, withPassword))
+}
+
+// lay logs in and makes a network with a way out.
+func lay(t *testing.T, s *site) *lab {
+	t.Helper()
 	ctx := t.Context()
 	provider := must[*gophercloud.ProviderClient](t)(osclient.AuthenticatedClient(ctx, s.auth()))
 	at := gophercloud.EndpointOpts{Region: openstack.Region}
