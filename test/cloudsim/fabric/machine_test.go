@@ -94,6 +94,10 @@ func ec2(id, userData string) http.Handler {
 		switch name := strings.TrimPrefix(rest, "meta-data/"); {
 		case rest == "user-data":
 			fmt.Fprint(w, userData)
+		case strings.TrimSuffix(rest, "/") == "dynamic/instance-identity":
+			fmt.Fprint(w, "document")
+		case rest == "dynamic/instance-identity/document":
+			fmt.Fprintf(w, `{"instanceId": %q, "region": "us-east-1"}`, id)
 		case rest == "meta-data/":
 			fmt.Fprint(w, "ami-id\ninstance-id\ninstance-type\nhostname\nlocal-hostname\nlocal-ipv4\nplacement/")
 		case rest == "meta-data/placement/":
@@ -135,7 +139,7 @@ func until(t *testing.T, d time.Duration, cond func() (bool, string)) {
 // consoleSays waits for a line on a VM's console.
 func consoleSays(t *testing.T, f *fabric.Fabric, id, text string, times int) {
 	t.Helper()
-	until(t, 60*time.Second, func() (bool, string) {
+	until(t, 30*time.Second, func() (bool, string) {
 		c := string(f.Console(id))
 		return strings.Count(c, text) >= times, fmt.Sprintf("%q %d times on the console of %s:\n%s", text, times, id, c)
 	})
