@@ -203,7 +203,7 @@ func (m *Mesh) introduceTo(ctx context.Context, addr string) (p reply, who strin
 		return reply{}, who, err
 	}
 	p, err = readReply(tc)
-	return p, who, err
+	return p, who, silence(err)
 }
 
 // verifyIntroducer accepts nodes that may introduce, and this node itself.
@@ -218,8 +218,11 @@ func (m *Mesh) verifyIntroducer(c *x509.Certificate) error {
 	return nil
 }
 
-// silence explains a connection that was closed before a word was said.
+// silence explains a connection that was closed without an answer.
 func silence(err error) error {
+	if _, ok := errors.AsType[tls.AlertError](err); ok {
+		return fmt.Errorf("it refuses this node's certificate, as of another CA, expired or revoked: %w", err)
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return fmt.Errorf("closed the connection without a word: it is of another mesh, or the clocks differ by more than %s: %w", maxSkew, err)
 	}

@@ -270,3 +270,27 @@ func TestBehindNAT(t *testing.T) {
 		b.stop()
 	})
 }
+
+func TestMovedNodeIsFoundAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		l := newLab(t)
+		intro := l.introducer().start()
+		nodes := []*node{l.add(2).start(), l.add(3).start()}
+		eventually(t, 5*time.Second, "all up", func() bool { return allUp(append(nodes, intro)...) })
+		pause(5 * time.Second)
+		intro.stop()
+		a, b := nodes[0], nodes[1]
+		a.crash()
+		a.host.Move(netip.PrefixFrom(publicIP(99), 32))
+		a.host.Boot()
+		a.start()
+		eventually(t, 2*time.Second, "up again at another address, without introducer", func() bool { return allUp(a, b) })
+		eventually(t, 2*time.Second, "its new endpoint", func() bool { return b.peer(a.name).Endpoint.Addr() == publicIP(99) })
+		// The other one remembers where it was.
+		pause(5 * time.Second)
+		b.crash()
+		b.host.Boot()
+		b.start()
+		eventually(t, 2*time.Second, "up again", func() bool { return allUp(a, b) })
+	})
+}
