@@ -307,30 +307,33 @@ func alive(pid int) bool {
 	return err == nil && !strings.Contains(string(data), ") Z ")
 }
 
-// launch starts a server on the simulated OpenStack and waits until it runs.
+// launch starts a server on the simulated OpenStack and waits until its script
+// has run.
 func launch(t *testing.T, p *program, state string) {
 	t.Helper()
-	createServer(t, p, state)
-	deadline := time.After(60 * time.Second)
+	id := createServer(t, p, state, "#!/bin/sh\necho \"script of $(hostname)\" > /dev/console\n")
+	deadline := time.After(90 * time.Second)
 	for {
-		_, body := p.request(t, "GET", "/inventory", "")
-		var objects []sim.Object
-		if err := json.Unmarshal([]byte(body), &objects); err != nil {
-			t.Fatal(err)
-		}
-		for _, o := range objects {
-			if o.Kind != "vm" || o.NetNS == "" {
-				continue
-			}
-			if _, err := os.Stat("/run/netns/" + o.NetNS); err != nil {
-				t.Fatal(err)
-			}
-			return
+		_, console := p.request(t, "GET", "/vms/"+id+"/console", "")
+		if strings.Contains(console, "script of vm") {
+			break
 		}
 		select {
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond):
 		case <-deadline:
-			t.Fatalf("no machine runs: %s\n%s", body, &p.stderr)
+			t.Fatalf("the script did not run: %s\n%s", console, &p.stderr)
 		}
+	}
+	_, body := p.request(t, "GET", "/inventory", "")
+	var objects []sim.Object
+	if err := json.Unmarshal([]byte(body), &objects); err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(objects, func(o sim.Object) bool { return o.ID == id })
+	if i < 0 || objects[i].Kind != "vm" || objects[i].NetNS == "" {
+		t.Fatalf("server %s with its namespace is not in the inventory: %s", id, body)
+	}
+	if _, err := os.Stat("/run/netns/" + objects[i].NetNS); err != nil {
+		t.Error(err)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -88,15 +89,16 @@ func (s *stack) id(answer map[string]any, key string) string {
 	return o["id"].(string)
 }
 
-// createServer creates a network and a server on it.
-func createServer(t *testing.T, p *program, state string) {
+// createServer creates a network and a server on it that runs a script, and
+// returns the server's id.
+func createServer(t *testing.T, p *program, state, script string) string {
 	t.Helper()
 	s := login(t, p, state)
 	net := s.id(s.call("POST", "/network/v2.0/networks", map[string]any{"network": map[string]any{"name": "n"}}), "network")
 	s.call("POST", "/network/v2.0/subnets", map[string]any{"subnet": map[string]any{"network_id": net, "ip_version": 4, "cidr": "10.9.0.0/24"}})
-	s.call("POST", "/compute/v2.1/servers", map[string]any{"server": map[string]any{
-		"name": "vm", "networks": []any{map[string]any{"uuid": net}},
+	return s.id(s.call("POST", "/compute/v2.1/servers", map[string]any{"server": map[string]any{
+		"name": "vm", "user_data": base64.StdEncoding.EncodeToString([]byte(script)), "networks": []any{map[string]any{"uuid": net}},
 		"imageRef":  s.id(s.call("GET", "/image/v2/images", nil), "images"),
 		"flavorRef": s.id(s.call("GET", "/compute/v2.1/flavors", nil), "flavors"),
-	}})
+	}}), "server")
 }

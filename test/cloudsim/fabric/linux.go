@@ -63,7 +63,7 @@ func openLinux(ctx context.Context, o Options) (host, error) {
 
 // open makes what all networks and machines share.
 func (h *linuxHost) open() error {
-	h.claim.rec = record{Format: 1, PID: os.Getpid(), State: filepath.Dir(h.disks)}
+	h.claim.rec = record{Format: 1, PID: os.Getpid()}
 	if err := h.claim.save(); err != nil {
 		return err
 	}

@@ -28,12 +28,10 @@ type claim struct {
 
 // record is the content of a lock file.
 type record struct {
-	PID       int       `json:"pid"`
-	MadeNetns bool      `json:"madeNetnsDir"`  // /run/netns became a mount for us
-	Processes []process `json:"processes"`     // PID 1 of each VM that runs
-	State     string    `json:"stateDir"`      // where the disks are mounted
-	Bridge    bool      `json:"bridge"`        // the bridge is ours
 	Format    int       `json:"formatVersion"` // 1
+	PID       int       `json:"pid"`
+	MadeNetns bool      `json:"madeNetnsDir"` // /run/netns became a mount for us
+	Processes []process `json:"processes"`    // PID 1 of each VM that runs
 }
 
 // process is a process that cannot be mistaken for a later one of the same id.
