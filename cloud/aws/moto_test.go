@@ -13,6 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/aws"
 	"github.com/cbnet-io/cbnet/cloud/cloudtest"
@@ -35,12 +39,54 @@ func TestMoto(t *testing.T) {
 		MaxUserData: aws.MaxUserData,
 		UnknownID:   unknownID,
 		Tick:        20 * time.Millisecond,
+		Inventory:   func(t testing.TB, mesh string) []string { return tagged(t, endpoint, mesh) },
 		Quirks: cloudtest.Quirks{
 			DeletesInUse:  "moto deletes subnets, security groups and gateways that are in use",
 			IgnoresToken:  "moto ignores ClientToken",
 			NoCredentials: "moto accepts any credentials",
 		},
 	})
+}
+
+// tagged lists what bears the mesh's tag, also of kinds that the driver does not
+// list because they come and go with a machine.
+func tagged(t testing.TB, endpoint, mesh string) []string {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	c := ec2.New(ec2.Options{
+		Region: "ap-northeast-2", BaseEndpoint: &endpoint,
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
+	})
+	var left []string
+	note := func(id *string, tags []types.Tag) {
+		for _, tag := range tags {
+			if *tag.Key == cloud.KeyMesh && *tag.Value == mesh {
+				left = append(left, *id)
+			}
+		}
+	}
+	vpcs, err := c.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range vpcs.Vpcs {
+		note(v.VpcId, v.Tags)
+	}
+	volumes, err := c.DescribeVolumes(ctx, &ec2.DescribeVolumesInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range volumes.Volumes {
+		note(v.VolumeId, v.Tags)
+	}
+	cards, err := c.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range cards.NetworkInterfaces {
+		note(v.NetworkInterfaceId, v.TagSet)
+	}
+	return left
 }
 
 func newDriver(t testing.TB, cfg aws.Config) *aws.Driver {
