@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/store/kv"
 )
 
@@ -21,44 +19,11 @@ const (
 	drainTimeout  = 20 * time.Second // that calls under way may take when their run ends
 )
 
-// run is one apply or delete under way.
-type run struct {
-	s        *Service
-	name     string
-	uid      string
-	number   int
-	deleting bool
-	calls    context.Context // lives longer than the run: calls under way end in order when it is superseded
-
-	mu      sync.Mutex
-	r       *record                // guarded by mu
-	nodes   map[string]*nodeRecord // the map is guarded by mu; each node belongs to the pipeline of its place
-	entries map[string]*entry      // the same holds
-	current map[string]string      // guarded by mu: node by token of its present generation
-	places  map[string]place       // guarded by mu: of wanted nodes
-}
-
 // rollbackError ends a run whose nodes are to be removed again.
 type rollbackError struct{ reason string }
 
 // Error implements error.
 func (e *rollbackError) Error() string { return "rolled back: " + e.reason }
-
-// newRun reads everything that is recorded of an MCIS.
-func (s *Service) newRun(ctx context.Context, r *record) (*run, error) {
-	nodes, err := s.loadNodes(ctx, r.Name)
-	if err != nil {
-		return nil, err
-	}
-	entries, err := s.loadEntries(ctx, r.Name)
-	if err != nil {
-		return nil, err
-	}
-	return &run{
-		s: s, name: r.Name, uid: r.UID, number: r.Run, deleting: r.Phase == PhaseDeleting, calls: ctx,
-		r: r, nodes: nodes, entries: entries,
-	}, nil
-}
 
 // apply brings the MCIS to what its record wants.
 func (r *run) apply(ctx context.Context) error {
@@ -283,49 +248,3 @@ func (r *run) settle(ctx context.Context, phase Phase, reason string) error {
 	r.event(Event{Step: "done", Message: msg})
 	return nil
 }
-
-// update changes the record, unless a newer run is wanted: that is
-// errSuperseded.
-func (r *run) update(ctx context.Context, change func(*record)) error {
-	for {
-		fresh, err := r.s.load(ctx, r.name)
-		if err != nil {
-			return err
-		}
-		if fresh.Run != r.number || (fresh.Phase == PhaseDeleting) != r.deleting {
-			return errSuperseded
-		}
-		change(fresh)
-		err = r.s.save(ctx, fresh)
-		if errors.Is(err, kv.ErrConflict) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		r.mu.Lock()
-		r.r = fresh
-		r.mu.Unlock()
-		return nil
-	}
-}
-
-// commit writes many keys, as many at a time as a transaction takes.
-func (r *run) commit(ctx context.Context, ops []kv.Op) error {
-	for part := range slices.Chunk(ops, kv.MaxOps) {
-		if err := r.s.store.Txn(ctx, part...); err != nil {
-			return fmt.Errorf("write %s: %w", part[0].Key, err)
-		}
-	}
-	return nil
-}
-
-// event publishes a step of this run.
-func (r *run) event(e Event) {
-	r.mu.Lock()
-	rec := r.r
-	r.mu.Unlock()
-	r.s.publish(rec, e)
-}
-
-func (r *run) owner() cloud.Owner { return cloud.Owner{Mesh: r.s.mesh.UID, MCIS: r.uid} }

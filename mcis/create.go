@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/cbnet-io/cbnet/cloud"
@@ -121,23 +122,22 @@ func (p *pipeline) create(now time.Time) {
 			continue
 		}
 		busy++
-		if n.entry == nil || n.rec.Phase != NodeCreating {
-			n.since = now
-		}
+		n.since = now
 		first := n.try.n == 0
 		n.try.start(now)
 		if first {
 			p.event("vm", n.rec.Want.Name, fmt.Sprintf("creating %s", n.rec.Want.MachineName))
 		}
+		rec, e := *n.rec, n.entry
 		p.spawn(func(ctx context.Context) func() error {
-			vm, err := p.createVM(ctx, n)
-			return func() error { return p.created(ctx, n, vm, err) }
+			res := p.createVM(ctx, rec, e)
+			return func() error { return p.created(ctx, n, res) }
 		})
 	}
 }
 
 // blocked reports whether an earlier machine of the node is in the way: still
-// listed, perhaps still appearing, or still in the mesh.
+// listed, perhaps still appearing, or still in the mesh, which it then ends.
 func (p *pipeline) blocked(n *nodeState, now time.Time) bool {
 	if n.rec.Generation == 1 {
 		return false
@@ -157,38 +157,53 @@ func (p *pipeline) blocked(n *nodeState, now time.Time) bool {
 			return true
 		}
 	}
+	if !n.closed {
+		p.close(n, now)
+		return true
+	}
 	_, joined := p.r.s.members.Joined(name)
-	return joined && n.closed && now.Sub(n.since) < time.Minute
+	return joined && now.Sub(n.since) < revokeTimeout
 }
 
-// createVM journals the machine, unless it is, and makes the call with the
-// journaled request. It runs beside the pipeline, which leaves n alone.
-func (p *pipeline) createVM(ctx context.Context, n *nodeState) (cloud.VM, error) {
-	if n.entry == nil {
-		if err := p.journal(ctx, n); err != nil {
-			return cloud.VM{}, err
+// revokeTimeout is how long a new machine waits for the mesh to drop its
+// predecessor.
+const revokeTimeout = time.Minute
+
+// creation is the result of a create job.
+type creation struct {
+	entry *entry     // journaled; nil if that failed
+	ip    netip.Addr // overlay address, if entry is new
+	vm    cloud.VM
+	err   error
+}
+
+// createVM journals the machine, unless it is (e), and makes the call with the
+// journaled request. It runs beside the pipeline and touches nothing of it.
+func (p *pipeline) createVM(ctx context.Context, rec nodeRecord, e *entry) (res creation) {
+	res.entry = e
+	if e == nil {
+		if res.entry, res.ip, res.err = p.journal(ctx, rec); res.err != nil {
+			return res
 		}
-	} else if err := p.r.s.enroller.Extend(ctx, n.rec.Want.Name); err != nil {
-		return cloud.VM{}, fmt.Errorf("%w: extend token of %s: %w", errEnroller, n.rec.Want.Name, err)
+	} else if err := p.r.s.enroller.Extend(ctx, rec.Want.Name); err != nil {
+		res.err = fmt.Errorf("%w: extend token of %s: %w", errEnroller, rec.Want.Name, err)
+		return res
 	}
 	var spec cloud.VMSpec
-	if err := p.r.s.openRequest(n.entry, &spec); err != nil {
-		return cloud.VM{}, fmt.Errorf("%w: %w", errStore, err)
+	if err := p.r.s.openRequest(res.entry, &spec); err != nil {
+		res.err = fmt.Errorf("%w: %w", errStore, err)
+		return res
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	return p.driver.CreateVM(ctx, spec)
+	res.vm, res.err = p.driver.CreateVM(ctx, spec)
+	return res
 }
 
 // journal writes the entry of a node's machine with the exact request, and the
 // node's new phase, in one transaction.
-func (p *pipeline) journal(ctx context.Context, n *nodeState) error {
-	w, s := &n.rec.Want, p.r.s
-	if n.rec.Generation > 1 {
-		if err := s.enroller.Close(ctx, w.Name); err != nil {
-			return fmt.Errorf("%w: close node %s: %w", errEnroller, w.Name, err)
-		}
-	}
+func (p *pipeline) journal(ctx context.Context, rec nodeRecord) (*entry, netip.Addr, error) {
+	w, s := &rec.Want, p.r.s
 	p.r.mu.Lock()
 	slice := p.r.r.Spec.Network.CIDR
 	p.r.mu.Unlock()
@@ -197,40 +212,41 @@ func (p *pipeline) journal(ctx context.Context, n *nodeState) error {
 		Roles: w.Roles, Routes: w.Routes,
 	})
 	if err != nil {
-		return fmt.Errorf("%w: token of node %s: %w", errEnroller, w.Name, err)
+		return nil, en.IP, fmt.Errorf("%w: token of node %s: %w", errEnroller, w.Name, err)
 	}
 	script, err := UserData(Boot{Daemon: s.daemon, Token: en.Token, Network: networkID(p.r.uid, p.r.name, p.at)})
 	if err != nil {
-		return fmt.Errorf("user-data of node %s: %w", w.Name, err)
+		return nil, en.IP, fmt.Errorf("user-data of node %s: %w", w.Name, err)
 	}
 	e := &entry{
-		Format: recordFormat, ID: vmEntryID(w.Name, n.rec.Generation), Cloud: p.at.Cloud, Region: p.at.Region,
-		Node: w.Name, Generation: n.rec.Generation, Token: vmToken(p.r.uid, w.Name, n.rec.Generation),
+		Format: recordFormat, ID: vmEntryID(w.Name, rec.Generation), Cloud: p.at.Cloud, Region: p.at.Region,
+		Node: w.Name, Generation: rec.Generation, Token: vmToken(p.r.uid, w.Name, rec.Generation),
 		State: stateOpen, Time: time.Now(),
 	}
 	e.Request, err = s.sealRequest(cloud.VMSpec{
-		Owner: p.r.owner(), Region: p.at.Region, Name: vmName(p.r.uid, w.Name, n.rec.Generation), Node: w.Name,
+		Owner: p.r.owner(), Region: p.at.Region, Name: vmName(p.r.uid, w.Name, rec.Generation), Node: w.Name,
 		Token: e.Token, Network: *p.net, PrivateIP: w.PrivateIP, Spec: w.MachineName, Image: w.ImageID,
 		UserData: script, PublicIP: w.PublicIP, Forwards: len(w.Roles) > 0,
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errStore, err)
+		return nil, en.IP, fmt.Errorf("%w: %w", errStore, err)
 	}
-	rec := *n.rec
 	rec.Phase, rec.IP, rec.Reason = NodeCreating, en.IP, ""
 	err = s.store.Txn(ctx, kv.Create(journalKey(p.r.name, *e), encode(e)), kv.Put(nodeKey(p.r.name, w.Name), encode(rec)))
 	if err != nil {
-		return fmt.Errorf("%w: journal vm of %s: %w", errStore, w.Name, err)
+		return nil, en.IP, fmt.Errorf("%w: journal vm of %s: %w", errStore, w.Name, err)
 	}
-	*n.rec = rec
-	n.entry = e
-	p.r.addEntry(e)
-	return nil
+	return e, en.IP, nil
 }
 
 // created takes the result of a create call.
-func (p *pipeline) created(ctx context.Context, n *nodeState, vm cloud.VM, err error) error {
-	begin := n.try.begin
+func (p *pipeline) created(ctx context.Context, n *nodeState, res creation) error {
+	if n.entry == nil && res.entry != nil {
+		n.entry, n.closed = res.entry, false
+		n.rec.Phase, n.rec.IP, n.rec.Reason = NodeCreating, res.ip, ""
+		p.r.addEntry(res.entry)
+	}
+	vm, err, begin := res.vm, res.err, n.try.begin
 	n.try.end(err)
 	n.created = time.Now()
 	switch {
@@ -251,7 +267,7 @@ func (p *pipeline) created(ctx context.Context, n *nodeState, vm cloud.VM, err e
 func (p *pipeline) adopt(ctx context.Context, n *nodeState, vm cloud.VM, msg string) error {
 	e := n.entry
 	e.State, e.CloudID, e.Error, e.Time = stateDone, vm.ID, "", time.Now()
-	n.since = time.Now()
+	n.since, n.final = time.Now(), false // also if it was given up too early
 	n.rec.Phase, n.rec.ID = NodeJoining, vm.ID
 	p.address(n.rec, vm)
 	p.event("vm", n.rec.Want.Name, msg)

@@ -76,9 +76,6 @@ func (p *pipeline) see(ctx context.Context, n *nodeState, vm cloud.VM) error {
 		if err := p.adopt(ctx, n, vm, "found "+vm.ID); err != nil {
 			return err
 		}
-		if n.final {
-			n.final = false // it was given up too early
-		}
 	}
 	if n.final {
 		return nil

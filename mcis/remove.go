@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cbnet-io/cbnet/cloud"
@@ -120,14 +119,17 @@ func (p *pipeline) remove(now time.Time) {
 	}
 }
 
-// close ends the membership of a node that goes.
+// close ends the membership of a node that goes, or of a machine that is
+// replaced.
 func (p *pipeline) close(n *nodeState, now time.Time) {
 	if n.closed || !n.try.due(now) {
 		return
 	}
 	n.try.start(now)
 	name := n.rec.Want.Name
-	p.event("delete", name, "deleting")
+	if !n.wanted(p.r) {
+		p.event("delete", name, "deleting")
+	}
 	p.spawn(func(ctx context.Context) func() error {
 		err := p.r.s.enroller.Close(ctx, name)
 		return func() error {
@@ -334,64 +336,4 @@ func (p *pipeline) vacated(ctx context.Context) (bool, error) {
 		p.event("delete", "", "empty")
 	}
 	return err == nil, err
-}
-
-// entry returns an entry of the journal, or nil.
-func (r *run) entry(id string) *entry {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.entries[id]
-}
-
-func (r *run) addEntry(e *entry) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.entries[e.ID] = e
-}
-
-// entriesIn returns the entries of a place, sorted.
-func (r *run) entriesIn(at place) []*entry {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var out []*entry
-	for _, e := range r.entries {
-		if e.Cloud == at.Cloud && e.Region == at.Region {
-			out = append(out, e)
-		}
-	}
-	slices.SortFunc(out, func(a, b *entry) int { return strings.Compare(a.ID, b.ID) })
-	return out
-}
-
-// forget drops what was removed from the store.
-func (r *run) forget(node string, entries []*entry) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.nodes, node)
-	for _, e := range entries {
-		delete(r.entries, e.ID)
-	}
-}
-
-// holder returns the node whose present generation has the token.
-func (r *run) holder(token string) (string, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	node, ok := r.current[token]
-	return node, ok && token != ""
-}
-
-// renew gives a node its next token.
-func (r *run) renew(node, old, next string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.current, old)
-	r.current[next] = node
-}
-
-// wantsIn reports whether a node is wanted in a region of any account.
-func (r *run) wantsIn(node, region string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.places[node].Region == region
 }

@@ -107,10 +107,13 @@ func (s *Service) work(ctx context.Context, name string, w *worker) {
 			n = 0
 			continue
 		}
-		s.log.Error("run is interrupted", "mcis", name, "err", err)
 		s.mu.Lock()
 		w.again = true
 		s.mu.Unlock()
+		if errors.Is(err, errSuperseded) {
+			continue // by a call whose kick is on its way, or by another server
+		}
+		s.log.Error("run is interrupted", "mcis", name, "err", err)
 		pause(ctx, backoff(n, err))
 		n++
 	}
