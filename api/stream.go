@@ -28,7 +28,7 @@ const (
 var errSilent = errors.New("the server fell silent")
 
 // WatchMCIS calls f for every event of a run, in order and each once, until the
-// run or a later one is done (an event with Done), f returns an error, ctx ends
+// run or a later one is done or the MCIS is gone, f returns an error, ctx ends
 // or the server cannot be reached for the client's retry time. A lost connection
 // is resumed where it broke. When the MCIS is gone for so long that the server
 // has forgotten it the error is a *Problem of status 404.
@@ -83,7 +83,7 @@ func (w *watch) once(ctx context.Context) (over bool, err error) {
 		}
 		w.after = e.Number
 		err := w.f(e)
-		over = err != nil || e.Done && e.Run >= w.run.Run
+		over = err != nil || e.Done && (e.Gone || e.Run >= w.run.Run)
 		if over && err == nil {
 			return io.EOF
 		}

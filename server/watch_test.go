@@ -190,6 +190,26 @@ func TestWatchOfADelete(t *testing.T) {
 	}
 }
 
+// The last event of a delete is lost with the server: the next one only knows
+// that nothing is left.
+func TestWatchOfADeleteThatEndedUnseen(t *testing.T) {
+	s := servertest.Start(t, servertest.NewDisk(t))
+	c := s.Client(api.WithRetry(0))
+	eventually(t, "an event of the next server", func() bool {
+		s.MCIS.Publish(mcis.Event{MCIS: "shop", Run: 4, Step: "delete"})
+		err := c.WatchMCIS(t.Context(), api.Run{Name: "shop"}, func(api.Event) error { return nil })
+		return status(err) != 404
+	})
+	gone := false
+	err := c.WatchMCIS(t.Context(), api.Run{Name: "shop", Run: 4, After: 1}, func(e api.Event) error {
+		gone = e.Gone
+		return nil
+	})
+	if err != nil || !gone {
+		t.Errorf("gone = %v, %v", gone, err)
+	}
+}
+
 func TestExec(t *testing.T) {
 	s, c, _ := applied(t, servertest.NewDisk(t))
 	s.MCIS.Finish("shop", mcis.PhaseReady)

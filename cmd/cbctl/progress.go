@@ -30,7 +30,7 @@ func follow(cmd *cobra.Command, client *api.Client, runs []api.Run, w *waiting) 
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.finish()
 	for _, r := range runs {
-		if err := client.WatchMCIS(ctx, r, p.show); err != nil {
+		if err := followOne(ctx, client, r, p); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -38,6 +38,29 @@ func follow(cmd *cobra.Command, client *api.Client, runs []api.Run, w *waiting) 
 		}
 	}
 	return nil
+}
+
+// followOne shows one run. The end of an earlier MCIS of the same name may come
+// in late and look like the end of this run: the status decides.
+func followOne(ctx context.Context, client *api.Client, run api.Run, p *progress) error {
+	for {
+		if err := client.WatchMCIS(ctx, run, p.show); err != nil {
+			return err
+		}
+		st, err := client.MCIS(ctx, run.Name)
+		if isNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch st.Phase {
+		case api.PhasePlanning, api.PhaseApplying, api.PhaseDeleting:
+			run = api.Run{Name: st.Name, Run: st.Run} // from where things stand now
+		default:
+			return nil
+		}
+	}
 }
 
 // progress prints events: plain lines, and on a terminal a last line that says
