@@ -14,6 +14,9 @@ import (
 // may have written a revocation list. Jittered by a quarter.
 const refreshEvery = 15 * time.Second
 
+// patience is after how many failures in a row the log warns.
+const patience = 8
+
 // Members sees the mesh through the server's own node and serves mcis.Members.
 // Its Run closes the tokens of nodes that are in and spreads revocations.
 type Members struct {
@@ -21,6 +24,7 @@ type Members struct {
 	pki     *pki.Service
 	log     *slog.Logger
 	changed chan struct{} // 1-deep, for mcis
+	failed  int           // tries in a row to spread the list; Run's own
 }
 
 // NewMembers returns the view of a node.
@@ -100,17 +104,21 @@ func (m *Members) closeTokens(ctx context.Context, before map[string]bool) map[s
 }
 
 // spread hands the list in force to the node and reports whether it took it.
+// It fails while the node starts; only a failure that lasts is worth a warning.
 func (m *Members) spread(ctx context.Context) bool {
 	list := m.pki.Roots().Revocations()
 	if list == nil {
 		return true
 	}
 	if err := m.node.Revoke(ctx, list); err != nil {
-		if ctx.Err() == nil {
-			m.log.Warn("revocation list not spread yet", "err", err)
+		level := slog.LevelDebug
+		if m.failed++; m.failed > patience {
+			level = slog.LevelWarn
 		}
+		m.log.Log(ctx, level, "revocation list not spread yet", "err", err)
 		return false
 	}
+	m.failed = 0
 	m.log.Info("revocation list spread", "number", m.pki.Roots().RevocationNumber())
 	return true
 }
