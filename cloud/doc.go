@@ -55,7 +55,8 @@
 // refers to is not there yet) or [ErrUnavailable] (a name is taken that no
 // look-up shows yet); both pass when the call is made again. List may lag in
 // the same way: what it does not show is gone only if it was shown before or
-// some time has passed.
+// some time has passed. And Delete may find nothing of an id that List shows
+// already, and return nil: ask again for as long as it is listed.
 //
 // Late failures are states, not errors: a machine that the cloud accepted and
 // then could not start is listed as [VMFailed] with the vendor's words in

@@ -27,6 +27,7 @@ const credentialsFile = "[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_
 // TestMoto runs the suite against moto_server, a simulation of EC2 by others,
 // with its validations switched on.
 func TestMoto(t *testing.T) {
+	t.Parallel()
 	endpoint := startMoto(t)
 	cloudtest.Run(t, cloudtest.Target{
 		New: func(t testing.TB, transport http.RoundTripper) cloud.Driver {

@@ -19,6 +19,7 @@ import (
 // TestSim runs the suite against the simulated EC2, whose machines here have
 // states only. It honours everything and has no quirks.
 func TestSim(t *testing.T) {
+	t.Parallel()
 	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true, BootTime: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)

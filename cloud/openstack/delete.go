@@ -99,27 +99,47 @@ func (x deletion) vm(ctx context.Context) error {
 	return nil
 }
 
-// ports returns the server's ports that are ours: those bound to it, and the
-// one of its name if nothing is bound to that yet.
+// ports returns the server's ports that are ours: those bound to it and, if no
+// other server has its name, the one of that name that is bound to nothing yet.
 func (x deletion) ports(ctx context.Context, s servers.Server) ([]ports.Port, error) {
 	bound, err := all(ctx, "GET /ports", ports.List(x.r.network, ports.ListOpts{DeviceID: s.ID}), ports.ExtractPorts)
 	if err != nil {
 		return nil, err
 	}
+	var own []ports.Port
+	for _, p := range bound {
+		if p.DeviceID == s.ID && x.ours(p) {
+			own = append(own, p)
+		}
+	}
+	if len(own) > 0 {
+		return own, nil
+	}
 	named, err := all(ctx, "GET /ports", ports.List(x.r.network, ports.ListOpts{Name: s.Name, Description: x.res.Owner.Description()}), ports.ExtractPorts)
 	if err != nil {
 		return nil, err
 	}
-	var own []ports.Port
-	for _, p := range append(bound, named...) {
-		if cloud.OwnerOf(cloud.ParseDescription(p.Description)) != x.res.Owner {
-			continue
-		}
-		if p.DeviceID == s.ID || p.DeviceID == "" && p.Name == s.Name {
+	for _, p := range named {
+		if p.DeviceID == "" && p.Name == s.Name && x.ours(p) {
 			own = append(own, p)
 		}
 	}
-	return own, nil
+	if len(own) == 0 {
+		return nil, nil
+	}
+	// A create that failed for want of the port unbinds it, also from the
+	// server that runs on it: then it is that one's.
+	namesakes, err := serversNamed(ctx, x.r, s.Name)
+	for _, n := range namesakes {
+		if n.ID != s.ID && !ended(n) {
+			return nil, nil
+		}
+	}
+	return own, err
+}
+
+func (x deletion) ours(p ports.Port) bool {
+	return cloud.OwnerOf(cloud.ParseDescription(p.Description)) == x.res.Owner
 }
 
 // floatingIPs deletes the floating IPs of ours on a port.

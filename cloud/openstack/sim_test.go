@@ -20,6 +20,7 @@ import (
 // TestSim runs the suite against the simulated OpenStack, whose machines here
 // have states only.
 func TestSim(t *testing.T) {
+	t.Parallel()
 	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true, BootTime: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)

@@ -63,8 +63,7 @@ type creation struct {
 // findServer looks for the server of the token. If creates that raced left
 // several, it returns the one that got the port and deletes those that failed.
 func (c *creation) findServer(ctx context.Context) (servers.Server, bool, error) {
-	list, err := all(ctx, "GET /servers/detail",
-		servers.List(c.r.compute, servers.ListOpts{Name: "^" + regexp.QuoteMeta(c.spec.Name) + "$"}), servers.ExtractServers)
+	list, err := serversNamed(ctx, c.r, c.spec.Name)
 	if err != nil {
 		return servers.Server{}, false, err
 	}
@@ -93,6 +92,13 @@ func (c *creation) findServer(ctx context.Context) (servers.Server, bool, error)
 		}
 	}
 	return own[0], true, nil
+}
+
+// serversNamed lists the servers of exactly this name.
+func serversNamed(ctx context.Context, r services, name string) ([]servers.Server, error) {
+	list, err := all(ctx, "GET /servers/detail",
+		servers.List(r.compute, servers.ListOpts{Name: "^" + regexp.QuoteMeta(name) + "$"}), servers.ExtractServers)
+	return slices.DeleteFunc(list, func(s servers.Server) bool { return s.Name != name }), err
 }
 
 // create makes the port and the server on it.
