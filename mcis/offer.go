@@ -194,14 +194,14 @@ func (o offer) resolve(spec *Spec, group int, w *wantedNode) (Fault, bool) {
 	if o.specs != nil {
 		chosen, err := cloud.ResolveSpec(o.specs, m.Name, m.VCPU, m.MemoryMiB)
 		if err != nil {
-			return spec.fault(groupPath(group, "spec"), fmt.Sprintf("%s: %v", w.place(), err), "see: cbctl cloud specs "+w.Cloud), false
+			return spec.fault(groupPath(group, "spec"), fmt.Sprintf("%s: %v", w.place(), err), "name another type, or ask for less"), false
 		}
 		w.MachineName = chosen.Name
 	}
 	if o.images != nil {
 		chosen, err := cloud.ResolveImage(o.images, w.Image)
 		if err != nil {
-			return spec.fault(groupPath(group, "image"), fmt.Sprintf("%s: %v", w.place(), err), "see: cbctl cloud images "+w.Cloud), false
+			return spec.fault(groupPath(group, "image"), fmt.Sprintf("%s: %v", w.place(), err), "name another image"), false
 		}
 		w.ImageID = chosen.ID
 	}

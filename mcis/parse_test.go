@@ -182,6 +182,7 @@ groups: [{name: a, cloud: private, count: 7}]
 			`f.yaml:5: groups[0].cloud: there is no cloud "gpc"; use one of aws, gcp, private, or add it with: cbctl cloud add gpc --provider PROVIDER`,
 			`f.yaml:6: groups[1].region: is missing, and cloud gcp has 3 regions; use one of RegionOne, east-1, west-1`,
 			`f.yaml:7: groups[2].kount: unknown key; use one of cloud, count, image, labels, name, publicIp, region, regions, role, routes, spec`,
+			`f.yaml:7: groups[2].role: gateways and relays are not supported yet by this release; remove role and routes`,
 			`f.yaml:7: groups[2].routes[0]: 10.64.0.0/10 overlaps the mesh's prefix 10.66.0.0/16; a site behind a gateway needs other addresses than the mesh`,
 			`f.yaml:11: network.cidr: 192.168.0.0/24 is not a part of the mesh's prefix 10.66.0.0/16; take a slice of it, or leave it out`,
 			`f.yaml:16: network.cidr: 10.66.20.0/29 has room for 6 nodes, and 7 are wanted; take a larger slice`,

@@ -140,7 +140,7 @@ func (p *parser) name(n *yaml.Node, path string, limit int) string {
 func (p *parser) region(n *yaml.Node, path string) string {
 	s := p.text(n, path)
 	if s != "" && !regionRule.MatchString(s) {
-		p.fault(n.Line, path, fmt.Sprintf("%q is no name of a region", cut(s)), "see: cbctl cloud regions CLOUD")
+		p.fault(n.Line, path, fmt.Sprintf("%q is no name of a region", cut(s)), "use letters, digits, and inside . _ and -")
 		return ""
 	}
 	return s

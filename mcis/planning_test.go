@@ -85,7 +85,9 @@ func TestPlan(t *testing.T) {
 		{"larger", strings.Replace(planSpec, "vcpu: 2", "vcpu: 4", 1), nil, []string{"replace shop-db-1 spec changed"}},
 		{"moved", strings.Replace(planSpec, "cloud: private, region: RegionOne", "cloud: gcp, region: west-1", 1), nil,
 			[]string{"create NETWORK ", "replace shop-db-1 cloud changed", "delete NETWORK "}},
-		{"failed", planSpec, func(in *planInput) { in.nodes["shop-web-2"].Phase, in.nodes["shop-web-2"].Reason = NodeFailed, "no host" }, []string{"replace shop-web-2 it failed: no host"}},
+		{"failed", planSpec, func(in *planInput) {
+			in.nodes["shop-web-2"].Phase, in.nodes["shop-web-2"].Reason = NodeFailed, "no host"
+		}, []string{"replace shop-web-2 it failed: no host"}},
 		{"failed and here", planSpec, func(in *planInput) {
 			in.nodes["shop-web-2"].Phase = NodeFailed
 			in.joined = func(string) bool { return true }

@@ -60,7 +60,22 @@ func (s *Service) check(ctx context.Context, spec *Spec) (Faults, error) {
 		return nil, err
 	}
 	faults = append(faults, checkNetwork(spec, s.mesh.CIDR, records)...)
+	faults = append(faults, checkSupported(spec)...)
 	return append(faults, checkNames(spec, records)...), nil
+}
+
+// checkSupported reports what a spec may say and this release does not do: a
+// gateway that forwards nothing would be worse than none.
+func checkSupported(spec *Spec) Faults {
+	var faults Faults
+	for i, g := range spec.Groups {
+		if len(g.Roles) > 0 {
+			faults = append(faults, spec.fault(groupPath(i, "role"), "gateways and relays are not supported yet by this release", "remove role and routes"))
+		} else if len(g.Routes) > 0 {
+			faults = append(faults, spec.fault(groupPath(i, "routes"), "gateways are not supported yet by this release", "remove routes"))
+		}
+	}
+	return faults
 }
 
 // checkClouds reports groups whose cloud was never added.
