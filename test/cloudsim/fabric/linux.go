@@ -47,7 +47,7 @@ func openLinux(ctx context.Context, o Options) (host, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := takeClaim(id)
+	c, err := waitClaim(ctx, id)
 	if err != nil {
 		return nil, err
 	}

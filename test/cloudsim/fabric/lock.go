@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -79,6 +81,31 @@ func takeClaim(id string) (*claim, error) {
 		// Another one released the lock and removed the file meanwhile.
 		if err := f.Close(); err != nil {
 			return nil, fmt.Errorf("lock: %w", err)
+		}
+	}
+}
+
+// sweepTime is how long another fabric may hold the lock of a dead one while it
+// clears up after it.
+const sweepTime = 5 * time.Second
+
+// waitClaim takes the lock, also while another fabric clears up after the last
+// holder, who is dead then.
+func waitClaim(ctx context.Context, id string) (*claim, error) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTime)
+	defer cancel()
+	t := time.NewTicker(50 * time.Millisecond)
+	defer t.Stop()
+	for {
+		c, err := takeClaim(id)
+		var locked *LockedError
+		if !errors.As(err, &locked) || locked.PID != 0 && unix.Kill(locked.PID, 0) == nil {
+			return c, err
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil, err
 		}
 	}
 }

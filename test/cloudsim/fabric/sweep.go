@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,8 +37,8 @@ func sweepDead(ctx context.Context, own string) error {
 	var errs []error
 	for _, file := range files {
 		id := strings.TrimSuffix(filepath.Base(file), ".lock")
-		if id == own {
-			continue
+		if _, err := strconv.ParseUint(id, 36, 64); err != nil || id == own {
+			continue // ours, or not a lock: an id must not be a pattern
 		}
 		c, err := takeClaim(id)
 		if locked := (*LockedError)(nil); errors.As(err, &locked) {
