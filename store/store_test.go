@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/cbnet-io/cbnet/store"
 	"github.com/cbnet-io/cbnet/store/kv"
 	"github.com/cbnet-io/cbnet/store/storetest"
@@ -195,6 +197,19 @@ func TestAcknowledgedSurvivesKill(t *testing.T) {
 				t.Fatalf("%d: %q, %v", i, plain, err)
 			}
 		}
+	}
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	s := open(t, store.Options{Dir: t.TempDir()})
+	ctx, cancel := context.WithCancel(t.Context())
+	s.Watch(ctx, "")
+	cancel()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := goleak.Find(goleak.IgnoreAnyFunction("testing.tRunner")); err != nil {
+		t.Error(err)
 	}
 }
 
