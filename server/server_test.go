@@ -443,6 +443,21 @@ func TestStoreFailureIsNotTold(t *testing.T) {
 	}
 }
 
+func TestPanicIsAnAnswer(t *testing.T) {
+	s := servertest.Start(t, servertest.NewDisk(t))
+	c := s.Client()
+	if _, err := c.AddCloud(t.Context(), "aws", api.CloudSpec{Provider: "aws"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Plan(t.Context(), api.SpecFile{YAML: strings.Replace(spec, "shop", "panic", 1)})
+	if status(err) != 500 || strings.Contains(err.Error(), "as asked for") || !strings.Contains(s.Log.String(), "as asked for") {
+		t.Errorf("err = %v", err)
+	}
+	if _, err := c.Clouds(t.Context()); err != nil {
+		t.Errorf("the server is gone: %v", err)
+	}
+}
+
 func TestProblemIsJSON(t *testing.T) {
 	s := servertest.Start(t, servertest.NewDisk(t))
 	_, body := call(t, raw(t, s), request(t, "PUT", s.Context.URL+"/v1/clouds/x", string(s.Context.Token), strings.NewReader(`{"provider":5,"credentials":["SECRET"]}`)))

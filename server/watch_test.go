@@ -190,6 +190,45 @@ func TestWatchOfADelete(t *testing.T) {
 	}
 }
 
+// Who was away for too long is told where things stand, and goes on from there.
+func TestWatchAfterTooMuch(t *testing.T) {
+	s, c, run := applied(t, servertest.NewDisk(t))
+	for i := range 1500 {
+		s.MCIS.Publish(mcis.Event{MCIS: "shop", Run: run.Run, Step: "vm", Message: fmt.Sprint(i)})
+	}
+	last := ""
+	eventually(t, "all events are numbered", func() bool {
+		enough := errors.New("enough")
+		err := c.WatchMCIS(t.Context(), api.Run{Name: "shop", Run: run.Run, After: 1}, func(e api.Event) error {
+			if e.Step == "state" {
+				last = e.Message
+			}
+			return enough
+		})
+		return errors.Is(err, enough)
+	})
+	if last != "0 of 2 nodes ready" {
+		t.Errorf("state %q", last)
+	}
+	var first api.Event
+	stop := errors.New("stop")
+	var err error
+	eventually(t, "the oldest events are dropped", func() bool {
+		err = c.WatchMCIS(t.Context(), run, func(e api.Event) error {
+			first = e
+			return stop
+		})
+		return first.Step == "state"
+	})
+	if !errors.Is(err, stop) {
+		t.Error(err)
+	}
+	s.MCIS.Finish("shop", mcis.PhaseReady)
+	if err := c.WatchMCIS(t.Context(), api.Run{Name: "shop", Run: run.Run, After: first.Number}, func(api.Event) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}
+
 // The last event of a delete is lost with the server: the next one only knows
 // that nothing is left.
 func TestWatchOfADeleteThatEndedUnseen(t *testing.T) {

@@ -14,12 +14,12 @@ import (
 	"github.com/cbnet-io/cbnet/identity"
 )
 
-// ErrRefused: the caller has no right to a certificate. What it is told is the
+// ErrRefused says that the caller has no right to a certificate. What it is told is the
 // same in every case but one (closed, by the holder of the right secret and
 // key); the audit log has the reason.
 var ErrRefused = errors.New("enrolment refused")
 
-// ErrRequest: the request itself is malformed.
+// ErrRequest says that the request itself is malformed.
 var ErrRequest = errors.New("bad request")
 
 // Issued is the answer to an enrolment or a renewal.

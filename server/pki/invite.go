@@ -15,7 +15,7 @@ import (
 	"github.com/cbnet-io/cbnet/identity"
 )
 
-// ErrUnknown: there is no such node.
+// ErrUnknown says that there is no such node.
 var ErrUnknown = errors.New("no such node")
 
 // Invitation says what a node will be granted when it enrols.

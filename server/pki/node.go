@@ -44,7 +44,7 @@ type issued struct {
 	Expires time.Time `json:"expires"`
 }
 
-// ErrOwn: the node belongs to a server.
+// ErrOwn says that the node belongs to a server.
 var ErrOwn = errors.New("the name belongs to the server's own node")
 
 // node loads a record; the revision is 0 if there is none.

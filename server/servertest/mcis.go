@@ -58,8 +58,11 @@ func (m *MCIS) Parse(ctx context.Context, file string, data []byte) ([]mcis.Spec
 	return specs, nil
 }
 
-// Plan implements server.Planner.
+// Plan implements server.Planner. An MCIS named "panic" makes it panic.
 func (m *MCIS) Plan(_ context.Context, spec mcis.Spec) (mcis.Plan, error) {
+	if spec.Name == "panic" {
+		panic("as asked for")
+	}
 	p := mcis.Plan{MCIS: spec.Name}
 	for _, n := range nodes(spec) {
 		p.Steps = append(p.Steps, mcis.Step{Action: mcis.ActionCreate, Kind: "vm", Name: n.Name, Group: n.Group, Cloud: n.Cloud, Region: n.Region})
