@@ -55,7 +55,11 @@ type Config struct {
 
 	Introduce string       // ADDR:PORT to introduce others on; empty means not to
 	Advertise []netip.Addr // public addresses where WireGuard and the introducer are reached
-	Network   string       // id of the private network this node is in: provider/region/network
+	// AdvertiseObserved says that the address at which an introducer sees this
+	// node leads back to it, port by port, as a public address of a cloud does:
+	// it counts as public then, and not as that of a NAT.
+	AdvertiseObserved bool
+	Network           string // id of the private network this node is in: provider/region/network
 
 	Log        *slog.Logger          // nil means none
 	Registerer prometheus.Registerer // nil means no metrics

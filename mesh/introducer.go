@@ -134,6 +134,11 @@ func (i *introducer) introduce(ctx context.Context, conn net.Conn, remote netip.
 	if peer.Equal(i.m.cfg.Bundle.Certificate) {
 		return caller, errSelf
 	}
+	// First of all the caller learns its own address: its record will name it,
+	// so that everyone has a way to it from the start.
+	if err := writeFrame(tc, reply{Format: format, Observed: remote}, maxReply); err != nil {
+		return caller, err
+	}
 	q, err := readRequest(tc)
 	if err != nil {
 		return caller, err
@@ -143,7 +148,6 @@ func (i *introducer) introduce(ctx context.Context, conn net.Conn, remote netip.
 		// The reason goes to a caller that has shown whose certificate it holds.
 		return caller, errors.Join(err, writeFrame(tc, reply{Format: format, Error: err.Error()}, maxReply))
 	}
-	p.Observed = remote
 	return caller, writeFrame(tc, p, maxReply)
 }
 

@@ -159,7 +159,6 @@ func (m *Mesh) call(ctx context.Context, addr string) error {
 		return err
 	}
 	notify(m.wake)
-	m.setObserved(p.Observed)
 	return nil
 }
 
@@ -196,6 +195,11 @@ func (m *Mesh) introduceTo(ctx context.Context, addr string) (p reply, who strin
 	if peer.Equal(m.cfg.Bundle.Certificate) {
 		return reply{}, who, errSelf
 	}
+	greeting, err := readReply(tc)
+	if err != nil {
+		return reply{}, who, silence(err)
+	}
+	m.setObserved(greeting.Observed)
 	m.mu.Lock()
 	q := request{Format: format, From: m.grant.Node, Records: [][]byte{m.self.Envelope}, Revocations: m.roots.Revocations()}
 	m.mu.Unlock()

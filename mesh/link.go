@@ -39,6 +39,7 @@ type link struct {
 	rounds   int       // through tries without success
 	endpoint netip.AddrPort
 	reset    bool // take the peer out of the device and put it back: starts a handshake at once
+	known    bool // the device has been told of the peer
 
 	// What the device said last.
 	status overlay.PeerStatus
@@ -95,10 +96,13 @@ func (l *link) offer(cs []identity.Endpoint, now time.Time) {
 		return
 	}
 	l.chosen, l.rounds, l.trial = 0, 0, laterOf(now, l.quiet)
+	old := l.endpoint
 	l.endpoint = netip.AddrPort{}
 	if len(tries) > 0 {
 		l.endpoint = tries[0]
-		l.reset = l.askedN > 0 // WireGuard may be waiting to try the old one again
+		// WireGuard may be waiting to try the old one again, or, where there was
+		// none, has failed to send and waits as long: for 5 s.
+		l.reset = l.known && l.endpoint != old
 	}
 }
 

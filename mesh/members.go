@@ -221,6 +221,7 @@ func (m *Mesh) wanted() (cfg overlay.Config, resets []overlay.Key) {
 	members := make([]member, 0, len(m.links))
 	for _, l := range m.links {
 		members = append(members, member{signed: l.signed, endpoint: l.endpoint, quiet: l.isQuiet(now)})
+		l.known = true
 		if l.reset {
 			resets = append(resets, overlay.Key(l.signed.Record.WireGuardKey))
 			l.reset = false

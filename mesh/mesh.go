@@ -109,7 +109,7 @@ func New(cfg Config) (*Mesh, error) {
 	mesh := roots.Mesh()
 	m.where = whereabouts{
 		port: cfg.Port, overlay: []netip.Prefix{mesh.CIDR, mesh.CIDR6}, advertise: cfg.Advertise,
-		network: cfg.Network, introduce: cfg.Introduce,
+		mapped: cfg.AdvertiseObserved, network: cfg.Network, introduce: cfg.Introduce,
 	}
 	m.boot = strconv.FormatInt(time.Now().UnixMilli(), 16)
 	return m, nil

@@ -28,7 +28,8 @@ type request struct {
 }
 
 // reply is the answer to a request. For a push it is sent once the records are
-// in the answering node's device: it is the acknowledgement.
+// in the answering node's device: it is the acknowledgement. An introducer also
+// begins with one, which holds nothing but the joiner's address.
 type reply struct {
 	Format       int        `json:"format"`
 	Error        string     `json:"error,omitempty"`

@@ -27,6 +27,7 @@ type whereabouts struct {
 	overlay   []netip.Prefix // the mesh's
 	advertise []netip.Addr
 	observed  netip.Addr // as an introducer saw it, invalid if never
+	mapped    bool       // the observed address leads back here
 	network   string
 	introduce string // listen address, empty if it introduces nobody
 }
@@ -48,7 +49,11 @@ func (w whereabouts) endpoints() []identity.Endpoint {
 	for _, p := range w.prefixes {
 		add(p.Addr(), identity.KindPrivate)
 	}
-	add(w.observed, identity.KindObserved)
+	kind := identity.KindObserved
+	if w.mapped {
+		kind = identity.KindPublic
+	}
+	add(w.observed, kind)
 	return es
 }
 

@@ -43,6 +43,7 @@ type Config struct {
 
 	Introduce string           // ADDR:PORT to let others in; empty: do not
 	Advertise []netip.Addr     // public addresses that lead here
+	Observed  bool             // the address at which an introducer sees this host leads here, too
 	Datapath  overlay.Datapath // default: the kernel's if it has one
 	Exec      bool             // let the mesh's servers run commands here
 	// Network is the id of the private network the node is in, such as

@@ -227,18 +227,19 @@ func (n *Node) operate(ctx context.Context, p parts) error {
 
 func (n *Node) meshConfig(p parts, r prometheus.Registerer) mesh.Config {
 	return mesh.Config{
-		Bundle:     p.bundle,
-		Roots:      p.roots,
-		Device:     p.dev,
-		StateDir:   p.state.path,
-		PrivateKey: p.key,
-		Port:       n.c.Port,
-		Interface:  n.c.Interface,
-		Introduce:  n.c.Introduce,
-		Advertise:  append([]netip.Addr(nil), n.c.Advertise...),
-		Network:    n.c.Network,
-		Log:        n.log.With("component", "mesh"),
-		Registerer: r,
+		Bundle:            p.bundle,
+		Roots:             p.roots,
+		Device:            p.dev,
+		StateDir:          p.state.path,
+		PrivateKey:        p.key,
+		Port:              n.c.Port,
+		Interface:         n.c.Interface,
+		Introduce:         n.c.Introduce,
+		Advertise:         append([]netip.Addr(nil), n.c.Advertise...),
+		Network:           n.c.Network,
+		AdvertiseObserved: n.c.Observed,
+		Log:               n.log.With("component", "mesh"),
+		Registerer:        r,
 	}
 }
 

@@ -34,12 +34,15 @@ func (f *flags) register(s *pflag.FlagSet) {
 	s.StringVar(&f.iface, "interface", node.DefaultInterface, "`NAME` of the tunnel's interface")
 	s.IntVar(&f.port, "port", node.DefaultPort, "UDP `PORT` of WireGuard")
 	s.StringVar(&f.introduce, "introduce", "", "let others in on TCP `ADDR:PORT`")
-	s.StringArrayVar(&f.advertise, "advertise", nil, "public `ADDR` that leads to this host; may be repeated")
+	s.StringArrayVar(&f.advertise, "advertise", nil, "public `ADDR` that leads to this host, or \"observed\" if the one introducers see does; may be repeated")
 	s.StringVar(&f.datapath, "datapath", string(overlay.Auto), "auto, kernel or userspace")
 	s.StringVar(&f.network, "network", "", "`ID` of the private network this host is in, such as aws/REGION/NETWORK")
 	s.BoolVar(&f.exec, "exec", false, "let the mesh's servers run commands on this host")
 	s.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 }
+
+// advertiseObserved stands for whatever address introducers see.
+const advertiseObserved = "observed"
 
 // config turns the flags into a configuration and a log. All faults come at
 // once.
@@ -54,9 +57,13 @@ func (f *flags) config(w io.Writer) (node.Config, *slog.Logger, error) {
 		errs = append(errs, &node.InputError{What: "--" + flag, Err: fmt.Errorf(format, args...)})
 	}
 	for _, s := range f.advertise {
+		if s == advertiseObserved {
+			c.Observed = true
+			continue
+		}
 		a, err := netip.ParseAddr(s)
 		if err != nil {
-			fault("advertise", "%.80q: want an IP address", s)
+			fault("advertise", "%.80q: want an IP address, or %q", s, advertiseObserved)
 			continue
 		}
 		c.Advertise = append(c.Advertise, a)

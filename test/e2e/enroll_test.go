@@ -106,10 +106,17 @@ func TestNodeNeverJoins(t *testing.T) {
 		t.Errorf("took %s", took)
 	}
 	st := s.status(t, "one")
-	if len(st.Nodes) != 1 || st.Ready != 0 || st.Nodes[0].Phase != "failed" || !strings.Contains(st.Nodes[0].Reason, "joined") || !strings.Contains(st.Nodes[0].Reason, "cbnet") {
-		t.Errorf("status %+v", st)
+	if len(st.Nodes) != 1 || st.Ready != 0 {
+		t.Fatalf("status %+v", st)
 	}
-	t.Logf("reason: %s", st.Nodes[0].Reason)
+	n := st.Nodes[0]
+	if n.Phase != "failed" || !strings.Contains(n.Reason, "did not join") || !strings.Contains(n.Console, "cbnetd") {
+		t.Errorf("node %+v", n)
+	}
+	if !strings.Contains(r.stdout+r.stderr, n.Reason) || !strings.Contains(r.stdout+r.stderr, "cbnetd") {
+		t.Errorf("apply does not say why:\n%s%s", r.stdout, r.stderr)
+	}
+	t.Logf("%s\n%s", n.Reason, n.Console)
 	s.mustCtl(t, "mcis", "delete", "one", "--yes")
 	s.empty(t)
 }

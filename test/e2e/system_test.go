@@ -33,7 +33,7 @@ type status struct {
 }
 
 type node struct {
-	Name, Group, Cloud, Region, ID, IP, PublicIP, PrivateIP, Phase, Reason string
+	Name, Group, Cloud, Region, ID, IP, PublicIP, PrivateIP, Phase, Reason, Console string
 }
 
 // object is one row of the simulated clouds' inventory.
