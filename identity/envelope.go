@@ -19,9 +19,11 @@ const (
 //	byte    format number
 //	uint32  length of payload, big endian    payload
 //	uint32  length of certificate            certificate, DER
-//	        signature, 64 bytes (Ed25519, RFC 8032) of context and payload
+//	        signature, 64 bytes (Ed25519, RFC 8032) of context and all the above
 //
 // The payload is carried as it was signed: nobody encodes it again to verify.
+// The certificate is signed along with it: a key may have had several, of other
+// grants, and nobody may put another in its place.
 func seal(context string, payload []byte, key ed25519.PrivateKey, cert *x509.Certificate) []byte {
 	b := make([]byte, 0, 1+4+len(payload)+4+len(cert.Raw)+ed25519.SignatureSize)
 	b = append(b, Format)
@@ -29,7 +31,7 @@ func seal(context string, payload []byte, key ed25519.PrivateKey, cert *x509.Cer
 	b = append(b, payload...)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(cert.Raw)))
 	b = append(b, cert.Raw...)
-	return append(b, ed25519.Sign(key, append([]byte(context), payload...))...)
+	return append(b, ed25519.Sign(key, append([]byte(context), b...))...)
 }
 
 // open splits an envelope of at most limit bytes and checks the signature
@@ -58,7 +60,8 @@ func open(context string, b []byte, limit int) (payload []byte, cert *x509.Certi
 	if !ok {
 		return nil, nil, fmt.Errorf("envelope certificate: want an Ed25519 key: %w", ErrFormat)
 	}
-	if !ed25519.Verify(pub, append([]byte(context), payload...), sig) {
+	signed := b[:len(b)-len(sig)]
+	if !ed25519.Verify(pub, append([]byte(context), signed...), sig) {
 		return nil, nil, fmt.Errorf("envelope: %w", ErrSignature)
 	}
 	return payload, cert, nil

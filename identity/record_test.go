@@ -2,6 +2,8 @@ package identity_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"encoding/binary"
 	"errors"
 	"net/netip"
 	"strings"
@@ -186,4 +188,22 @@ func FuzzApply(f *testing.F) {
 			t.Fatalf("changed and failed: %v", err)
 		}
 	})
+}
+
+// A key that was certified twice speaks under the certificate it signed with:
+// nobody may put the other one, of another grant, in its place.
+func TestOpenRecordRefusesAnotherCertificateOfTheKey(t *testing.T) {
+	ca := newCA(t, "home")
+	b := newBundle(t, ca, grant("web-1", "10.66.0.7"))
+	older, err := ca.Issue(publicKey(b.Key), identity.Grant{Node: "web-1", IP: netip.MustParseAddr("10.66.0.9")}, now, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := sign(t, record(3), b)
+	at := bytes.Index(env, b.Certificate.Raw) - 4
+	forged := append(bytes.Clone(env[:at]), binary.BigEndian.AppendUint32(nil, uint32(len(older.Raw)))...)
+	forged = append(append(forged, older.Raw...), env[len(env)-ed25519.SignatureSize:]...)
+	if s, err := roots(t, ca).OpenRecord(forged, now); !errors.Is(err, identity.ErrSignature) {
+		t.Fatalf("%+v, %v; want %v", s, err, identity.ErrSignature)
+	}
 }
