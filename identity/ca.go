@@ -92,6 +92,11 @@ func (c *CA) Issue(pub ed25519.PublicKey, g Grant, now time.Time, validity time.
 	if err := g.validate(c.Mesh, pub); err != nil {
 		return nil, err
 	}
+	notAfter := c.cap(now.Add(validity))
+	if !notAfter.After(now) {
+		return nil, fmt.Errorf("certificate of %s for %s would end at %s, in the past: want a validity above zero, and of at most centuries: %w",
+			g.Node, validity, notAfter.Format(time.RFC3339), ErrExpired)
+	}
 	ext, err := extension(oidGrant, g)
 	if err != nil {
 		return nil, err
@@ -100,7 +105,7 @@ func (c *CA) Issue(pub ed25519.PublicKey, g Grant, now time.Time, validity time.
 		Subject:         pkix.Name{CommonName: g.Node, Organization: []string{"cbnet"}},
 		URIs:            []*url.URL{nodeURI(g)},
 		NotBefore:       now.Add(-Backdate),
-		NotAfter:        c.cap(now.Add(validity)),
+		NotAfter:        notAfter,
 		KeyUsage:        x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 		ExtraExtensions: []pkix.Extension{ext},

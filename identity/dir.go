@@ -70,9 +70,6 @@ func InitDir(path string, m Mesh, now time.Time) (*Dir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("CA directory: %w", err)
 	}
-	if _, err := os.Stat(filepath.Join(path, caCertFile)); err == nil {
-		return nil, fmt.Errorf("CA directory %s holds an authority already: %w", path, fs.ErrExist)
-	}
 	ca, err := NewCA(m, now)
 	if err != nil {
 		return nil, err
@@ -84,6 +81,9 @@ func InitDir(path string, m Mesh, now time.Time) (*Dir, error) {
 	d := &Dir{path: path, ca: ca, index: index{Format: Format}}
 	if d.lock, err = lock(path); err != nil {
 		return nil, err
+	}
+	if _, err := os.Lstat(filepath.Join(path, caCertFile)); err == nil {
+		return nil, errors.Join(fmt.Errorf("CA directory %s holds an authority already: %w", path, fs.ErrExist), d.Close())
 	}
 	// The certificate comes last: it marks the directory as complete.
 	err = errors.Join(WriteFile(filepath.Join(path, caKeyFile), key, 0o600), d.save())

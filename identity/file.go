@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // WriteFile replaces a file so that a crash at any moment leaves either the
@@ -57,4 +58,23 @@ func ignoreNotExist(err error) error {
 		return nil
 	}
 	return err
+}
+
+// RemoveUnfinished removes the temporary files that WriteFile left beside path
+// when a crash interrupted it. The caller sees to it that nobody writes the
+// file meanwhile.
+func RemoveUnfinished(path string) error {
+	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)+"."
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return ignoreNotExist(err)
+	}
+	var errs []error
+	for _, e := range entries {
+		rest, ok := strings.CutPrefix(e.Name(), prefix)
+		if ok && rest != "" && strings.Trim(rest, "0123456789") == "" {
+			errs = append(errs, ignoreNotExist(os.Remove(filepath.Join(dir, e.Name()))))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/cbnet-io/cbnet/identity"
 )
 
@@ -310,4 +312,43 @@ func FuzzParseSigningRequest(f *testing.F) {
 			t.Fatalf("accepted the name %q", node)
 		}
 	})
+}
+
+// A token without a host name would leave the server's name unchecked, and any
+// node's certificate would pass for the server's.
+func TestTokenNamesAHost(t *testing.T) {
+	text, err := identity.Token{URL: "https://:7443", CAHash: identity.Bytes32{7}, Node: "web-1", Secret: "hush"}.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := identity.ParseToken(text); !errors.Is(err, identity.ErrFormat) {
+		t.Errorf("%v, want %v", err, identity.ErrFormat)
+	}
+}
+
+func TestRemoveUnfinished(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "key")
+	if err := identity.WriteFile(path, []byte("new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []string{".key.123456", ".key.7", ".key.txt", ".keys.1", "key.1", ".key."} {
+		if err := os.WriteFile(filepath.Join(dir, n), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := identity.RemoveUnfinished(path); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	if d := cmp.Diff([]string{".key.", ".key.txt", ".keys.1", "key", "key.1"}, got); d != "" {
+		t.Error(d)
+	}
 }

@@ -68,7 +68,7 @@ func ParseToken(s string) (Token, error) {
 
 func (t Token) validate() error {
 	u, err := url.Parse(t.URL)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
 		return fmt.Errorf("server address: want https://HOST:PORT: %w", ErrFormat)
 	}
 	if t.CAHash == (Bytes32{}) || t.Secret == "" {

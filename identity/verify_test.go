@@ -206,3 +206,13 @@ func TestNewMeshRefuses(t *testing.T) {
 		t.Error("upper-case name accepted")
 	}
 }
+
+func TestIssueRefusesACertificateThatHasEnded(t *testing.T) {
+	ca := newCA(t, "home")
+	days := 200000 // more than a duration holds
+	for _, validity := range []time.Duration{0, -time.Hour, time.Duration(days) * 24 * time.Hour} {
+		if c, err := ca.Issue(publicKey(newKey(t)), grant("web-1", "10.66.0.7"), now, validity); err == nil {
+			t.Errorf("validity %v: issued, ends %v", validity, c.NotAfter)
+		}
+	}
+}

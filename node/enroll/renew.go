@@ -96,7 +96,7 @@ func parseServer(data []byte) (string, error) {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return "", fmt.Errorf("%s: want JSON: %w", serverFile, err)
 	}
-	if u, err := url.Parse(s.URL); err != nil || s.Format != 1 || u.Scheme != "https" || u.Host == "" {
+	if u, err := url.Parse(s.URL); err != nil || s.Format != 1 || u.Scheme != "https" || u.Hostname() == "" {
 		return "", errors.New(serverFile + ": want format 1 and an https address")
 	}
 	return s.URL, nil
