@@ -351,3 +351,22 @@ func TestFaults(t *testing.T) {
 		t.Errorf("%d servers, want the failed one and the one whose answer was lost", len(all))
 	}
 }
+
+// TestClose checks that a cloud does not wait for the servers it has not built.
+func TestClose(t *testing.T) {
+	l := newLab(t, func(o *openstack.Options) { o.BindDelay = time.Hour })
+	s := l.start(t, order(l.port(t, "10.0.1.20").ID))
+	closed := make(chan struct{})
+	go func() {
+		l.cloud.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("still closing after 10 s")
+	}
+	if got := l.state(t, s.ID); got != "BUILD" {
+		t.Errorf("the server is %s, want BUILD for ever", got)
+	}
+}
