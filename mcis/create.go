@@ -144,7 +144,7 @@ func (p *pipeline) blocked(n *nodeState, now time.Time) bool {
 	}
 	name := n.rec.Want.Name
 	for _, res := range p.leftovers {
-		if nodeOf(res) == name {
+		if p.nodeOf(res) == name {
 			return true
 		}
 	}
@@ -153,7 +153,7 @@ func (p *pipeline) blocked(n *nodeState, now time.Time) bool {
 	}
 	for g := n.rec.Generation - 1; g > 0; g-- {
 		e := p.r.entry(vmEntryID(name, g))
-		if e != nil && e.Cloud == p.at.Cloud && e.Region == p.at.Region && now.Before(p.quiet(e)) {
+		if e != nil && e.Cloud == p.at.Cloud && e.Region == p.at.Region && !p.proven(e) {
 			return true
 		}
 	}

@@ -255,7 +255,7 @@ func (p *pipeline) list(now time.Time) {
 
 // awaits reports whether the next list may bring something new.
 func (p *pipeline) awaits() bool {
-	if !p.inhabited() || len(p.leftovers) > 0 {
+	if !p.inhabited() || len(p.leftovers) > 0 || p.unproven() {
 		return true
 	}
 	for _, n := range p.nodes {

@@ -166,6 +166,32 @@ func TestReplaceEnds(t *testing.T) {
 	})
 }
 
+// TestPortsOfFailedCreatesGo asserts that what a failed create left goes before
+// its successor comes, also where it bears no node's name.
+func TestPortsOfFailedCreatesGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, 1)
+		l.faults("aws", func(f *mcistest.Faults) { f.Ports, f.NoCapacity = true, true })
+		l.apply(hybrid + "onFailure: replace\n")
+		st := l.settled()
+		ports := 0
+		for _, line := range l.world.Inventory() {
+			if strings.Contains(line, " port ") {
+				ports++
+			}
+		}
+		if st.Phase != mcis.PhaseDegraded || ports != 2 {
+			t.Errorf("%d ports, want one of each present machine: %+v\n%s", ports, st, strings.Join(l.world.Inventory(), "\n"))
+		}
+		l.faults("aws", func(f *mcistest.Faults) { f.NoCapacity = false })
+		l.apply(hybrid)
+		if st := l.settled(); st.Phase != mcis.PhaseReady {
+			t.Errorf("status %+v", st)
+		}
+		l.delete()
+	})
+}
+
 func TestScaleAndMove(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 1)

@@ -15,12 +15,23 @@ import (
 // if its object is still listed.
 const deleteAgain = 30 * time.Second
 
-// nodeOf returns the node that a resource was made for, or "".
-func nodeOf(res cloud.Resource) string {
+// nodeOf returns the node that a resource was made for, by its mark or else by
+// the name that a machine shares with its ports, or "".
+func (p *pipeline) nodeOf(res cloud.Resource) string {
 	if res.VM != nil && res.VM.Node != "" {
 		return res.VM.Node
 	}
-	return res.Tags[cloud.KeyNode]
+	if name := res.Tags[cloud.KeyNode]; name != "" {
+		return name
+	}
+	for _, n := range p.nodes {
+		for g := n.rec.Generation; g > 0 && res.Kind == cloud.KindPort; g-- {
+			if res.Name == vmName(p.r.uid, n.rec.Want.Name, g) {
+				return n.rec.Want.Name
+			}
+		}
+	}
+	return ""
 }
 
 // tokenOf returns the token of a listed machine, by its mark or else its name.
@@ -65,12 +76,13 @@ func (p *pipeline) leftover(res cloud.Resource) bool {
 		n := p.node(node)
 		return n != nil && n.rec.ID != "" && n.rec.ID != res.ID && p.lists(n.rec.ID)
 	case cloud.KindPort, cloud.KindPublicIP:
-		name := nodeOf(res)
+		name := p.nodeOf(res)
 		if name == "" {
 			return false
 		}
 		if n := p.node(name); n != nil {
-			return !n.wanted(p.r) || n.entry == nil && !n.try.busy
+			older := res.Tags[cloud.KeyNode] == "" && res.Name != vmName(p.r.uid, name, n.rec.Generation)
+			return !n.wanted(p.r) || older || n.entry == nil && !n.try.busy
 		}
 		return !p.r.wantsIn(name, p.at.Region)
 	}
@@ -102,7 +114,7 @@ func (p *pipeline) remove(now time.Time) {
 	vms := make(map[string]bool) // nodes whose machines are still listed
 	for _, res := range p.leftovers {
 		if res.Kind == cloud.KindVM {
-			vms[nodeOf(res)] = true
+			vms[p.nodeOf(res)] = true
 			p.delete(res, now)
 		}
 	}
@@ -113,7 +125,7 @@ func (p *pipeline) remove(now time.Time) {
 		return
 	}
 	for _, res := range p.leftovers {
-		if res.Kind != cloud.KindVM && !vms[nodeOf(res)] {
+		if res.Kind != cloud.KindVM && !vms[p.nodeOf(res)] {
 			p.delete(res, now)
 		}
 	}
@@ -292,7 +304,7 @@ func (p *pipeline) isGone(n *nodeState) bool {
 		return false
 	}
 	for _, res := range p.listed {
-		if nodeOf(res) == n.rec.Want.Name {
+		if p.nodeOf(res) == n.rec.Want.Name {
 			return false
 		}
 	}

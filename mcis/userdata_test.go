@@ -143,7 +143,7 @@ func (m *machine) boot(url string, sum [32]byte, edits ...string) (string, error
 	if len(edits) == 0 {
 		edits = []string{"patience=600", "patience=20"}
 	}
-	edits = append(edits, path, "PATH="+m.tools, "/dev/console", m.out+"/no/such/console")
+	edits = append(edits, path, "PATH="+m.tools)
 	for i := 0; i < len(edits); i += 2 {
 		if !strings.Contains(string(script), edits[i]) {
 			m.t.Fatalf("the script has no %q", edits[i])

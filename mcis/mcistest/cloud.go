@@ -40,6 +40,7 @@ type Faults struct {
 	Dead        float64       // share of machines that boot and never join
 	Quota       int           // machines at a time; 0: no limit
 	NoCapacity  bool
+	Ports       bool                                                       // a create makes a port first, which stays when the rest fails
 	Unreachable bool                                                       // no call gets through
 	OnCall      func(op string, done bool) (err error, late time.Duration) // decides about one call; done: it has taken effect
 }
@@ -175,6 +176,9 @@ func (c *Cloud) start(spec cloud.VMSpec) (cloud.VM, error) {
 	if c.find(spec.Network.SubnetID) == nil {
 		return cloud.VM{}, c.err("create: subnet", cloud.ErrNotFound)
 	}
+	if c.Faults.Ports && c.port(spec.Name) == nil {
+		c.add(cloud.Resource{Kind: cloud.KindPort, Region: spec.Region, Name: spec.Name, Owner: spec.Owner, Tags: spec.Owner.Tags()})
+	}
 	if c.Faults.Quota > 0 && running >= c.Faults.Quota {
 		return cloud.VM{}, c.err("create", cloud.ErrQuota)
 	}
@@ -213,11 +217,29 @@ func (c *Cloud) Delete(ctx context.Context, res cloud.Resource) error {
 		if o.dying.IsZero() {
 			o.dying = time.Now()
 		}
+		c.objs = slices.DeleteFunc(c.objs, func(x *object) bool { return x.res.Kind == cloud.KindPort && x.res.Name == o.res.Name })
 		return nil
 	})
 }
 
-var order = []cloud.Kind{cloud.KindVM, cloud.KindSecurityGroup, cloud.KindSubnet, cloud.KindNetwork}
+// port returns the port of a name. c.mu is held.
+func (c *Cloud) port(name string) *object {
+	for _, o := range c.objs {
+		if o.res.Kind == cloud.KindPort && o.res.Name == name {
+			return o
+		}
+	}
+	return nil
+}
+
+// held reports whether o is the port of a machine, which has it listed.
+func (c *Cloud) held(o *object) bool {
+	return o.res.Kind == cloud.KindPort && slices.ContainsFunc(c.objs, func(x *object) bool {
+		return x.res.Kind == cloud.KindVM && x.res.Name == o.res.Name && !c.gone(x)
+	})
+}
+
+var order = []cloud.Kind{cloud.KindVM, cloud.KindPort, cloud.KindSecurityGroup, cloud.KindSubnet, cloud.KindNetwork}
 
 // List implements cloud.Driver.
 func (c *Cloud) List(ctx context.Context, region string, owner cloud.Owner) ([]cloud.Resource, error) {
@@ -228,7 +250,7 @@ func (c *Cloud) List(ctx context.Context, region string, owner cloud.Owner) ([]c
 	defer c.mu.Unlock()
 	var out []cloud.Resource
 	for _, o := range c.objs {
-		if c.gone(o) || o.res.Region != region || !o.res.Owner.Matches(owner) || time.Since(o.born) < c.Faults.ListLag {
+		if c.gone(o) || o.res.Region != region || !o.res.Owner.Matches(owner) || c.held(o) || time.Since(o.born) < c.Faults.ListLag {
 			continue
 		}
 		res := o.res
