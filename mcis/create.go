@@ -214,7 +214,7 @@ func (p *pipeline) journal(ctx context.Context, rec nodeRecord) (*entry, netip.A
 	if err != nil {
 		return nil, en.IP, fmt.Errorf("%w: token of node %s: %w", errEnroller, w.Name, err)
 	}
-	script, err := UserData(Boot{Daemon: s.daemon, Token: en.Token, Network: networkID(p.r.uid, p.r.name, p.at)})
+	script, err := UserData(Boot{Daemon: s.daemon, Token: en.Token, Network: networkID(p.r.uid, p.r.name, p.at), Public: w.PublicIP})
 	if err != nil {
 		return nil, en.IP, fmt.Errorf("user-data of node %s: %w", w.Name, err)
 	}

@@ -17,6 +17,7 @@ type Boot struct {
 	Daemon  Daemon
 	Token   string // of the node, secret
 	Network string // id of the private network
+	Public  bool   // the machine has a public address
 }
 
 //go:embed userdata.sh
@@ -31,8 +32,13 @@ var safeWord = regexp.MustCompile(`^[A-Za-z0-9._:/=+@%\[\]-]+$`)
 // token. It is a pure function. The script is POSIX sh and needs one of curl,
 // wget and python3.
 func UserData(b Boot) ([]byte, error) {
+	advertise := "none"
+	if b.Public {
+		advertise = "observed"
+	}
 	values := map[string]string{
-		"@URL@": b.Daemon.URL, "@SHA256@": strings.ToLower(b.Daemon.SHA256), "@TOKEN@": b.Token,
+		"@ADVERTISE@": advertise,
+		"@URL@":       b.Daemon.URL, "@SHA256@": strings.ToLower(b.Daemon.SHA256), "@TOKEN@": b.Token,
 		"@NETWORK@": b.Network, "@INTERFACE@": b.Daemon.Interface, "@PORT@": fmt.Sprint(b.Daemon.Port),
 	}
 	var pairs []string

@@ -1,6 +1,6 @@
 #!/bin/sh
 # cbnet: fetch the node daemon, verify it, join the mesh. Runs once, as root, at
-# the first boot. It says on standard output and on the console what it does.
+# the first boot. It says on standard output what it does.
 set -u
 umask 077
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -8,12 +8,12 @@ export PATH
 
 url='@URL@'
 sha256='@SHA256@'
+advertise='@ADVERTISE@'
+[ "$advertise" != none ] || advertise=
 patience=600 # seconds
 
-say() {
-	echo "cbnet: $*"
-	{ echo "cbnet: $*" >/dev/console; } 2>/dev/null || :
-}
+# cloud-init writes what it says to its log and to the console.
+say() { echo "cbnet: $*"; }
 
 # now prints seconds of a clock that setting the time does not move.
 now() { cut -d . -f 1 /proc/uptime 2>/dev/null || date +%s; }
@@ -62,7 +62,8 @@ install_node() {
 	fi
 	chmod 0700 "$dir/cbnetd"
 	if ! "$dir/cbnetd" install --join "$dir/token" --network '@NETWORK@' \
-		--interface '@INTERFACE@' --port '@PORT@' --exec >"$dir/log" 2>&1; then
+		--interface '@INTERFACE@' --port '@PORT@' --exec \
+		${advertise:+--advertise "$advertise"} >"$dir/log" 2>&1; then
 		say "install: $(tail -n 3 "$dir/log")"
 		return 1
 	fi
