@@ -14,6 +14,7 @@ import (
 
 	"github.com/cbnet-io/cbnet/internal/version"
 	"github.com/cbnet-io/cbnet/node"
+	"github.com/cbnet-io/cbnet/node/control"
 	"github.com/cbnet-io/cbnet/overlay"
 )
 
@@ -96,7 +97,10 @@ func runCleanup(c node.Config) error {
 		}
 		return err
 	}
-	return nil
+	if c.Socket == "" {
+		c.Socket = control.DefaultSocket(c.Interface)
+	}
+	return control.Cleanup(c.Socket)
 }
 
 func runDaemon(ctx context.Context, c node.Config, log *slog.Logger) error {

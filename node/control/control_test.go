@@ -227,3 +227,58 @@ func TestCheckSocketPath(t *testing.T) {
 		})
 	}
 }
+
+// A --socket that names a file must not cost the file.
+func TestListenKeepsOtherFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "passwd")
+	if err := os.WriteFile(path, []byte("root"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := control.Listen(path); err == nil {
+		l.Close()
+		t.Error("Listen: no error")
+	}
+	if got, err := os.ReadFile(path); string(got) != "root" {
+		t.Errorf("the file: %q, %v", got, err)
+	}
+}
+
+func TestCleanup(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.sock")
+	leave := func(name string) net.Listener {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.SetUnlinkOnClose(false)
+		return l
+	}
+	for _, n := range []string{path, path + ".1f"} {
+		if err := leave(n).Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(path+".log", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := control.Cleanup(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left, err := filepath.Glob(path + "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{path + ".log"}, left); d != "" {
+		t.Error(d)
+	}
+	l := leave(path)
+	defer l.Close()
+	if err := control.Cleanup(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("a socket that answers: %v", err)
+	}
+}

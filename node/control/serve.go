@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -52,6 +53,9 @@ func Listen(path string) (net.Listener, error) {
 		conn.Close()
 		return nil, fmt.Errorf("control socket %s: another daemon answers on it: choose another with --socket", path)
 	}
+	if fi, err := os.Lstat(path); err == nil && fi.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("control socket %s: there is something else of that name: choose another with --socket", path)
+	}
 	// Made under another name and moved: nobody can open it before its mode
 	// is set.
 	tmp := fmt.Sprintf("%s.%x", path, os.Getpid()&0xffffff)
@@ -73,6 +77,28 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("control socket %s: %w", path, err)
 	}
 	return &listener{UnixListener: l, path: path}, nil
+}
+
+// Cleanup removes a socket that a crash left, also one that was not yet in its
+// place. It is no error if there is none; one that answers stays.
+func Cleanup(path string) error {
+	others, err := filepath.Glob(path + ".*")
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	for _, p := range append(others, path) {
+		if fi, err := os.Lstat(p); err != nil || fi.Mode().Type() != fs.ModeSocket {
+			continue
+		}
+		if conn, err := net.DialTimeout("unix", p, dialTimeout); err == nil {
+			conn.Close()
+			continue
+		}
+		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("control socket: %w", err)
+		}
+	}
+	return nil
 }
 
 // listener removes its socket when it is closed.
