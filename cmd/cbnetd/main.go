@@ -23,6 +23,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop) // a second signal ends whatever hangs
 	err := newCommand().ExecuteContext(ctx)
 	stop()
 	os.Exit(report(os.Stderr, err))
