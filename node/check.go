@@ -102,6 +102,9 @@ func (n *Node) fromState(now time.Time) (*identified, error) {
 	}
 	from := "state " + n.c.State
 	g, err := saved.Grant(now)
+	if now.Before(saved.Certificate.NotBefore) { // the clock will be set; the server may be away
+		return nil, fmt.Errorf("%s: %w: this host's clock says %s: set it, there is nothing to enrol for", from, identity.ErrExpired, now.UTC().Format(time.RFC3339))
+	}
 	if errors.Is(err, identity.ErrExpired) {
 		if t, terr := n.token(); terr == nil {
 			return &identified{token: t}, nil

@@ -43,6 +43,7 @@ func TestValidate(t *testing.T) {
 		{name: "long interface", c: node.Config{Bundle: "x", Interface: strings.Repeat("a", 16)}, want: []string{"--interface: "}},
 		{name: "too many addresses", c: node.Config{Bundle: "x", Advertise: make([]netip.Addr, 9)}, want: []string{"9 addresses: want at most 8"}},
 		{name: "introduce without a port", c: node.Config{Bundle: "x", Introduce: "192.0.2.1"}, want: []string{"--introduce: "}},
+		{name: "network that no record takes", c: node.Config{Bundle: "x", Network: "aws/서울"}, want: []string{"--network: "}},
 		{name: "introduce on port 0", c: node.Config{Bundle: "x", Introduce: ":0"}, want: []string{"--introduce: "}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -261,5 +262,34 @@ func TestSocketDuringEnrolment(t *testing.T) {
 	r.cancel()
 	if err := r.end(); err != nil {
 		t.Errorf("Run: %v", err)
+	}
+}
+
+// A host that starts with its clock behind has a certificate that is not valid
+// yet. It must not ask the server for another: that may be away, and the clock
+// will be set.
+func TestClockBehindKeepsTheEnrolment(t *testing.T) {
+	l := newLab(t)
+	c := node.Config{Join: l.path("token"), State: l.path("state"), Socket: l.path("sock"), Interface: "cbt0", Port: 40000}
+	if err := os.Mkdir(c.State, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b := l.bundle("a", time.Now().Add(3*time.Hour), time.Hour)
+	if err := b.Save(l.path("state/bundle.json")); err != nil {
+		t.Fatal(err)
+	}
+	token, err := identity.Token{URL: "https://192.0.2.1:7443", CAHash: [32]byte{1}, Node: "a", Secret: "x"}.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(c.Join, []byte(token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	line, err := newNode(t, c).Check()
+	if !errors.Is(err, identity.ErrExpired) || !strings.Contains(err.Error(), "clock says") {
+		t.Errorf("Check: %q, %v; want a word on the clock", line, err)
+	}
+	if _, input := errors.AsType[*node.InputError](err); input {
+		t.Error("an InputError is for good: the daemon would not be started again")
 	}
 }

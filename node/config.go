@@ -142,9 +142,9 @@ func checkAdvertise(a netip.Addr) error {
 }
 
 func checkNetwork(s string) error {
-	notPrint := func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }
-	if len(s) > maxNetwork || strings.ContainsFunc(s, notPrint) {
-		return fmt.Errorf("%.40q: want at most %d printable characters, such as aws/ap-northeast-2/shop", s, maxNetwork)
+	bad := func(r rune) bool { return r <= ' ' || r > '~' } // as in records
+	if len(s) > maxNetwork || strings.ContainsFunc(s, bad) {
+		return fmt.Errorf("%.40q: want at most %d printable ASCII characters, such as aws/ap-northeast-2/shop", s, maxNetwork)
 	}
 	return nil
 }

@@ -6,13 +6,21 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cbnet-io/cbnet/identity"
+	"github.com/cbnet-io/cbnet/node/enroll"
 )
 
 const lockFile = "lock"
+
+// marks are files by which a state folder is known: at least one of them is
+// there whatever a daemon was doing when it died.
+var marks = []string{lockFile, wireGuardKeyFile, enroll.BundleFile, "identity.key", "record.json", "peers.json"}
 
 // LockedError says that another daemon uses the state folder.
 type LockedError struct {
@@ -41,6 +49,9 @@ func openState(path string) (*stateDir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
+	if err := checkOurs(path); err != nil {
+		return nil, err
+	}
 	if err := os.Chmod(path, 0o700); err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
@@ -59,7 +70,51 @@ func openState(path string) (*stateDir, error) {
 	if err := f.Truncate(0); err == nil {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
-	return &stateDir{path: path, lock: f}, nil
+	s := &stateDir{path: path, lock: f}
+	if err := s.sweep(); err != nil {
+		return nil, errors.Join(fmt.Errorf("state folder: %w", err), s.close())
+	}
+	return s, nil
+}
+
+// checkOurs refuses a folder with files of somebody else's in it: its mode and
+// what `cbnetd uninstall --purge` removes are not ours to decide.
+func checkOurs(path string) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	others := ""
+	for _, e := range entries {
+		if slices.Contains(marks, e.Name()) {
+			return nil
+		}
+		if e.Name() != "lost+found" { // of a file system of its own
+			others = e.Name()
+		}
+	}
+	if others == "" {
+		return nil
+	}
+	return &InputError{What: "--state", Err: fmt.Errorf("%s holds other files, such as %s, and none of cbnetd's: want a new or an empty folder", path, others)}
+}
+
+// sweep removes files that a crash left half-written: they may hold keys.
+func (s *stateDir) sweep() error {
+	entries, err := os.ReadDir(s.path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		hidden, ok := strings.CutPrefix(e.Name(), ".")
+		if !ok {
+			continue
+		}
+		if err := identity.RemoveUnfinished(s.file(strings.TrimSuffix(hidden, filepath.Ext(hidden)))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func readPid(f *os.File) int {

@@ -229,3 +229,70 @@ func TestWireGuardKeyIsKept(t *testing.T) {
 		t.Errorf("a broken key: %v, want an error that does not repeat it", err)
 	}
 }
+
+// A folder that is not ours keeps its mode: the daemon's is 0700, and /tmp with
+// that would be the end of many programs.
+func TestForeignStateFolderIsRefused(t *testing.T) {
+	l := newLab(t)
+	for _, tt := range []struct {
+		name  string
+		files []string
+		want  bool // it is taken
+	}{
+		{"empty", nil, true},
+		{"a file system of its own", []string{"lost+found"}, true},
+		{"an earlier daemon's, its lock lost", []string{"peers.json", "x"}, true},
+		{"somebody else's", []string{"passwd"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := l.config("a")
+			c.State = t.TempDir()
+			if err := os.Chmod(c.State, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range tt.files {
+				if err := os.WriteFile(filepath.Join(c.State, f), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			m := newFakeMesh()
+			m.fail <- errors.New("far enough")
+			n := newNode(t, c)
+			n.Use(node.Fakes{Fabric: m, Device: &fakeDevice{}})
+			err := n.Run(t.Context())
+			if _, refused := errors.AsType[*node.InputError](err); refused == tt.want {
+				t.Errorf("Run: %v", err)
+			}
+			fi, err := os.Stat(c.State)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ours := fi.Mode().Perm() == 0o700; ours != tt.want {
+				t.Errorf("mode %v", fi.Mode())
+			}
+		})
+	}
+}
+
+// What kill -9 left half-written is gone after the next start.
+func TestStartSweepsUnfinishedFiles(t *testing.T) {
+	l := newLab(t)
+	c := l.config("a")
+	if err := os.MkdirAll(c.State, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{"lock", ".bundle.json.123", ".identity.key.99", ".hidden"} {
+		if err := os.WriteFile(filepath.Join(c.State, f), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := newFakeMesh()
+	m.fail <- errors.New("far enough")
+	n := newNode(t, c)
+	n.Use(node.Fakes{Fabric: m, Device: &fakeDevice{}})
+	_ = n.Run(t.Context())
+	left, err := filepath.Glob(filepath.Join(c.State, ".*"))
+	if err != nil || len(left) != 1 || filepath.Base(left[0]) != ".hidden" {
+		t.Errorf("left: %v, %v; want .hidden alone", left, err)
+	}
+}

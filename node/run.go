@@ -131,9 +131,16 @@ func (n *Node) hold(ctx context.Context, p parts) error {
 		if !ok {
 			return err
 		}
+		revoked := p.roots.Revocations() // the newest, also if the disk was full
 		p.bundle = r.bundle
 		if p.roots, err = n.trust(p.state, p.bundle); err != nil {
 			return err
+		}
+		if revoked == nil {
+			continue
+		}
+		if _, err := p.roots.Apply(revoked); err != nil && !errors.Is(err, identity.ErrOutdated) {
+			n.log.Warn("revocation list in force is of no use", "err", err)
 		}
 	}
 }
