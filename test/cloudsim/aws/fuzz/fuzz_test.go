@@ -1,4 +1,6 @@
-package aws_test
+// Package fuzz_test is apart from the tests with the vendor's SDK, which takes
+// minutes to compile for fuzzing.
+package fuzz_test
 
 import (
 	"crypto/sha256"
