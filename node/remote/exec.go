@@ -45,13 +45,15 @@ func (s *server) exec(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden, fmt.Sprintf("exec is off on %s: its cbnetd runs without --exec; install it anew with --exec to allow commands", s.grant.Node))
 		return
 	}
-	var req execRequest
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&req); err != nil {
-		refuse(w, http.StatusBadRequest, "exec: want JSON with a command: "+err.Error())
+	req, err := readExec(w, r)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "exec: "+err.Error())
 		return
 	}
-	if len(req.Command) == 0 || len(req.Command) > maxArgs || req.Command[0] == "" {
-		refuse(w, http.StatusBadRequest, fmt.Sprintf("exec: command: want a program and at most %d arguments", maxArgs-1))
+	// From here on the caller's end shows as the end of the connection.
+	c := http.NewResponseController(w)
+	if err := c.SetReadDeadline(time.Time{}); err != nil {
+		refuse(w, http.StatusInternalServerError, err.Error())
 		return
 	}
 	select {
@@ -64,13 +66,28 @@ func (s *server) exec(w http.ResponseWriter, r *http.Request) {
 	s.o.logger().Debug("exec", "caller", g.Node, "program", req.Command[0])
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.WriteHeader(http.StatusOK)
-	c := http.NewResponseController(w)
 	out := &frames{w: w, flush: c.Flush, deadline: c.SetWriteDeadline}
 	// The command is only ever ended by its own end or by the caller's.
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	out.broken = cancel
 	out.end(run(ctx, req.Command, out))
+}
+
+// readExec reads the whole body: only then does net/http notice that the caller
+// goes away.
+func readExec(w http.ResponseWriter, r *http.Request) (req execRequest, err error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	if err != nil {
+		return req, err
+	}
+	if err := json.Unmarshal(body, &req); err != nil {
+		return req, fmt.Errorf("want JSON with a command: %w", err)
+	}
+	if len(req.Command) == 0 || len(req.Command) > maxArgs || req.Command[0] == "" {
+		return req, fmt.Errorf("command: want a program and at most %d arguments", maxArgs-1)
+	}
+	return req, nil
 }
 
 // run runs a command in its own process group and returns its exit code: for

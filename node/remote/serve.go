@@ -19,6 +19,7 @@ const (
 	maxRequest  = 1 << 20 // bytes of a request's body
 	maxCommands = 64      // commands that run at once on a node
 	maxConns    = 256     // connections at once
+	bodyTimeout = 5 * time.Second
 )
 
 // Version is the answer of GET /v1/version.
@@ -98,7 +99,12 @@ func Handler(o Options) (http.Handler, error) {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /v1/version", s.version)
 	m.HandleFunc("POST /v1/exec", s.exec)
-	return m, nil
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Also for a body that nobody wants: net/http reads it all the same, to
+		// use the connection again.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // a test's writer has none
+		m.ServeHTTP(w, r)
+	}), nil
 }
 
 func (o Options) logger() *slog.Logger {

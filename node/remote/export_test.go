@@ -1,0 +1,4 @@
+package remote
+
+// BodyTimeout is for tests.
+const BodyTimeout = bodyTimeout
