@@ -60,3 +60,6 @@ func Echo(ctx context.Context, from, to netip.Addr, wait time.Duration) (time.Du
 func TCPEcho(ctx context.Context, from netip.Addr, to netip.AddrPort) (time.Duration, error) {
 	return tcpEcho(ctx, from, to)
 }
+
+// MaxConnsFrom is for tests.
+const MaxConnsFrom = maxConnsFrom

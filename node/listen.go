@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -50,6 +51,7 @@ func (n *Node) onOverlay(ctx context.Context, roots *identity.Roots, port int, s
 // IPv4 alone.
 func listenOverlay(ctx context.Context, m identity.Mesh, port int, ips []netip.Addr) ([]net.Listener, error) {
 	lc := net.ListenConfig{Control: freebind}
+	all := &crowd{from: make(map[netip.Addr]int)}
 	var ls []net.Listener
 	for _, ip := range ips {
 		l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(ip.String(), strconv.Itoa(port)))
@@ -62,7 +64,7 @@ func listenOverlay(ctx context.Context, m identity.Mesh, port int, ips []netip.A
 			}
 			return nil, err
 		}
-		ls = append(ls, &inside{Listener: l, mesh: m})
+		ls = append(ls, &inside{Listener: l, mesh: m, crowd: all})
 	}
 	return ls, nil
 }
@@ -86,10 +88,12 @@ func freebind(network, _ string, c syscall.RawConn) error {
 // reach the overlay address by a route of its own.
 type inside struct {
 	net.Listener
-	mesh identity.Mesh
+	mesh  identity.Mesh
+	crowd *crowd
 }
 
-// Accept implements net.Listener.
+// Accept implements net.Listener. Connections from elsewhere, and those over a
+// limit, are closed.
 func (l *inside) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
@@ -98,10 +102,58 @@ func (l *inside) Accept() (net.Conn, error) {
 		}
 		if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 			from := a.AddrPort().Addr().Unmap()
-			if l.mesh.CIDR.Contains(from) || l.mesh.CIDR6.Contains(from) {
-				return c, nil
+			if (l.mesh.CIDR.Contains(from) || l.mesh.CIDR6.Contains(from)) && l.crowd.enter(from) {
+				return &guest{Conn: c, leave: func() { l.crowd.leave(from) }}, nil
 			}
 		}
 		c.Close()
 	}
+}
+
+// Limits on the connections to one overlay port at once. No member alone keeps
+// the others out; a server that runs as many commands as a node takes has room.
+const (
+	maxConns     = 256
+	maxConnsFrom = 96
+)
+
+// crowd counts who is connected to a port.
+type crowd struct {
+	mu   sync.Mutex // guards the fields below
+	all  int
+	from map[netip.Addr]int
+}
+
+func (c *crowd) enter(a netip.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all >= maxConns || c.from[a] >= maxConnsFrom {
+		return false
+	}
+	c.all++
+	c.from[a]++
+	return true
+}
+
+func (c *crowd) leave(a netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if c.from[a]--; c.from[a] == 0 {
+		delete(c.from, a)
+	}
+}
+
+// guest leaves the crowd when it is closed.
+type guest struct {
+	net.Conn
+	once  sync.Once
+	leave func()
+}
+
+// Close implements net.Conn.
+func (g *guest) Close() error {
+	err := g.Conn.Close()
+	g.once.Do(g.leave)
+	return err
 }

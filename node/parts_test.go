@@ -198,3 +198,50 @@ func TestOverlayPortsAreBound(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// One member alone cannot take all connections to a port of the overlay, and
+// what it closes is free again.
+func TestOneSourceDoesNotTakeAPort(t *testing.T) {
+	m := newLab(t).ca.Mesh
+	m.CIDR = netip.MustParsePrefix("127.0.0.0/8")
+	ls, err := node.ListenInside(t.Context(), m, 0, []netip.Addr{netip.MustParseAddr("127.0.0.1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ls[0].Close()
+	dial := func(from string) net.Conn {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
+		c, err := d.DialContext(t.Context(), "tcp", ls[0].Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	accept := func() net.Conn {
+		c, err := ls[0].Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	var first net.Conn
+	for i := range node.MaxConnsFrom {
+		dial("127.0.0.2")
+		if c := accept(); i == 0 {
+			first = c
+		}
+	}
+	dial("127.0.0.2") // one too many: passed over
+	dial("127.0.0.3")
+	if got := accept().RemoteAddr().(*net.TCPAddr).IP.String(); got != "127.0.0.3" {
+		t.Errorf("accepted %s, want 127.0.0.3", got)
+	}
+	first.Close()
+	first.Close()
+	dial("127.0.0.2")
+	if got := accept().RemoteAddr().(*net.TCPAddr).IP.String(); got != "127.0.0.2" {
+		t.Errorf("accepted %s, want 127.0.0.2", got)
+	}
+}

@@ -18,7 +18,6 @@ const Port = 7947
 const (
 	maxRequest  = 1 << 20 // bytes of a request's body
 	maxCommands = 64      // commands that run at once on a node
-	maxConns    = 256     // connections at once
 	bodyTimeout = 5 * time.Second
 )
 
@@ -46,7 +45,8 @@ type server struct {
 }
 
 // Serve answers on the listeners until ctx ends, closes them, kills the
-// commands that still run and returns. It speaks TLS by itself.
+// commands that still run and returns. It speaks TLS by itself. How many
+// connections there may be is the listeners' business.
 func Serve(ctx context.Context, o Options, listeners ...net.Listener) error {
 	h, err := Handler(o)
 	if err != nil {
@@ -65,7 +65,7 @@ func Serve(ctx context.Context, o Options, listeners ...net.Listener) error {
 	s.Protocols.SetHTTP1(true) // one command per connection: its end is the command's
 	ended := make(chan error, len(listeners))
 	for _, l := range listeners {
-		go func() { ended <- s.ServeTLS(limit(l, maxConns), "", "") }()
+		go func() { ended <- s.ServeTLS(l, "", "") }()
 	}
 	var first error
 	left := len(listeners)
@@ -136,30 +136,4 @@ func refuse(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(refusal{Error: text})
-}
-
-// limited bounds the connections that are open at once.
-type limited struct {
-	net.Listener
-	slots chan struct{}
-}
-
-func limit(l net.Listener, n int) net.Listener {
-	return &limited{Listener: l, slots: make(chan struct{}, n)}
-}
-
-// Accept implements net.Listener. Connections over the limit are closed.
-func (l *limited) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		select {
-		case l.slots <- struct{}{}:
-			return &slotConn{Conn: c, free: func() { <-l.slots }}, nil
-		default:
-			c.Close()
-		}
-	}
 }
