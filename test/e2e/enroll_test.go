@@ -1,14 +1,23 @@
 package e2e_test
 
 import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/tls"
+	"encoding/json"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/cbnet-io/cbnet/api"
+	"github.com/cbnet-io/cbnet/identity"
 )
 
 const oneNode = `kind: MCIS
@@ -29,8 +38,54 @@ func TestEnrolAnswerLost(t *testing.T) {
 	if lost.Load() == 0 {
 		t.Error("no answer was lost: the test shows nothing")
 	}
+	stolenToken(t, s)
 	s.mustCtl(t, "mcis", "delete", "one", "--yes")
 	s.empty(t)
+}
+
+// stolenToken: whoever reads the token in a VM's user-data and comes with a key
+// of its own is refused, audited and logged.
+func stolenToken(t *testing.T, s *system) {
+	t.Helper()
+	const imds = "http://169.254.169.254/latest/"
+	script := `t=$(curl -sS -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' ` + imds + `api/token)
+curl -sS -H "X-aws-ec2-metadata-token: $t" ` + imds + `user-data`
+	r := s.exec(t, "one", "one-a-1", "sh", "-c", script)
+	tok, err := identity.ParseToken(regexp.MustCompile(`(?m)^cb1\.\S+$`).FindString(r.stdout))
+	if err != nil {
+		t.Fatalf("user-data holds no token: %v\n%s", err, r.stderr)
+	}
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := identity.SigningRequest(key, tok.Node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(api.EnrollRequest{Format: identity.Format, Token: tok.Secret, CSR: csr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, Timeout: 10 * time.Second}
+	defer c.CloseIdleConnections()
+	resp, err := c.Post("https://127.0.0.1:7443/v1/enroll", "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusForbidden {
+		t.Errorf("another key with the same token: %s, want 403", resp.Status)
+	}
+	for _, name := range []string{filepath.Join("server", "audit.log"), "cbserver.log"} {
+		b, err := os.ReadFile(filepath.Join(s.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !regexp.MustCompile(`(?m)^.*(one-a-1.*refused|refused.*one-a-1).*$`).Match(b) || strings.Contains(string(b), tok.Secret) {
+			t.Errorf("%s does not tell of the refusal, or tells the token:\n%s", name, b)
+		}
+	}
 }
 
 // loseEnrolments forwards the public address of the API to its loopback one,
