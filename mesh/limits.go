@@ -27,8 +27,6 @@ const (
 	maxStreams = 256
 	// maxPackets bounds the packets queued for memberlist.
 	maxPackets = 1024
-	// maxHints bounds the hints queued by gossip.
-	maxHints = 4096
 	// pushWorkers is how many members a record is pushed to at once.
 	pushWorkers = 64
 	// requestTimeout bounds one exchange on the overlay.
