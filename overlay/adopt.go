@@ -46,5 +46,6 @@ func (m *linux) find() (existing, error) {
 	if err != nil {
 		return existing{}, err
 	}
-	return existing{link: link, kind: link.Type(), ours: link.Attrs().Alias == alias}, nil
+	a := link.Attrs()
+	return existing{link: link, kind: link.Type(), ours: a.Alias == alias || a.Group == markGroup}, nil
 }

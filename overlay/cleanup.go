@@ -3,6 +3,9 @@ package overlay
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -17,8 +20,29 @@ func Cleanup(iface string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(removeLink(iface), removeStale(uapiPath(iface)), l.release()); err != nil {
+	if err := errors.Join(removeLink(iface), removeStale(uapiPath(iface)), removeHalfMade(), l.release()); err != nil {
 		return fmt.Errorf("clean up %s: %w", iface, err)
+	}
+	return nil
+}
+
+// halfMade is the age from which a private directory of listenUAPI is a crash's:
+// it exists for a moment only.
+const halfMade = time.Minute
+
+// removeHalfMade removes what crashes left while they made a UAPI socket.
+func removeHalfMade() error {
+	dirs, err := filepath.Glob(filepath.Join(uapiDir, uapiTemp+"*"))
+	if err != nil {
+		return err
+	}
+	for _, d := range dirs {
+		if fi, err := os.Lstat(d); err != nil || !fi.IsDir() || time.Since(fi.ModTime()) < halfMade {
+			continue
+		}
+		if err := os.RemoveAll(d); err != nil {
+			return err
+		}
 	}
 	return nil
 }

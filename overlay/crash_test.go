@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
@@ -112,8 +113,31 @@ func TestCleanupAfterCrash(t *testing.T) {
 	if err := overlay.Cleanup("cbn0"); err != nil {
 		t.Errorf("Cleanup: %v", err)
 	}
+	// So does one whose maker crashed before the alias was on it.
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.Group = "cbn0", overlay.MarkGroup
+	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+		t.Fatal(err)
+	}
+	if err := overlay.Cleanup("cbn0"); err != nil {
+		t.Errorf("Cleanup: %v", err)
+	}
 	if got := linkNames(t); got != "lo" {
 		t.Errorf("interfaces %q, want lo", got)
+	}
+	// And what was left of a socket that was about to be made.
+	half := "/var/run/wireguard/.cbnet-123"
+	if err := os.MkdirAll(half, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(half, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := overlay.Cleanup("cbn0"); err != nil {
+		t.Errorf("Cleanup: %v", err)
+	}
+	if _, err := os.Stat(half); err == nil {
+		t.Errorf("Cleanup left %s", half)
 	}
 	// Without Cleanup, Open copes.
 	crash()

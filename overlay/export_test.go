@@ -131,3 +131,6 @@ func NewBind(offload bool) conn.Bind { return newBind(offload) }
 func EndpointFrom(dst netip.AddrPort, src netip.Addr) conn.Endpoint {
 	return &endpoint{dst: dst, src: src}
 }
+
+// MarkGroup is markGroup.
+const MarkGroup = markGroup

@@ -19,6 +19,11 @@ const (
 	// alias marks an interface as made by this package (IFLA_IFALIAS).
 	alias = "cbnet"
 
+	// markGroup marks one, too (IFLA_GROUP), and does so in the very call that
+	// makes it: the alias comes a call later, and a crash may come between.
+	// Group numbers have no meaning to the kernel.
+	markGroup = 0xcb6e
+
 	// routeProtocol marks a route as made by this package. The kernel gives
 	// numbers above RTPROT_STATIC (4) no meaning; iproute2's rt_protos has this
 	// one free.
@@ -100,7 +105,7 @@ func (m *linux) openLink(o Options) error {
 // no such kind. No separate probe is needed: the attempt loads the module.
 func (m *linux) addKernelLink() error {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU, attrs.Alias = m.name, DefaultMTU, alias
+	attrs.Name, attrs.MTU, attrs.Group = m.name, DefaultMTU, markGroup
 	err := m.nl.LinkAdd(&netlink.Wireguard{LinkAttrs: attrs})
 	switch {
 	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EAFNOSUPPORT):

@@ -14,6 +14,9 @@ import (
 // uapiDir is where wgctrl and the wg tool look for userspace devices.
 const uapiDir = "/var/run/wireguard"
 
+// uapiTemp begins the names of the directories in which sockets are made.
+const uapiTemp = ".cbnet-"
+
 func uapiPath(name string) string { return filepath.Join(uapiDir, name+".sock") }
 
 // uapi serves WireGuard's configuration protocol on a unix socket that only
@@ -40,7 +43,7 @@ func listenUAPI(name string, handle func(net.Conn)) (*uapi, error) {
 	}
 	// Bound in a private directory, so that nobody can connect before the mode
 	// is right, and then linked to its place: link refuses to replace.
-	tmp, err := os.MkdirTemp(uapiDir, ".cbnet-")
+	tmp, err := os.MkdirTemp(uapiDir, uapiTemp)
 	if err != nil {
 		return nil, fmt.Errorf("UAPI socket: %w", err)
 	}
