@@ -219,6 +219,25 @@ func TestUninstallKeepsOthers(t *testing.T) {
 	}
 }
 
+// An install that kill -9 interrupted leaves nothing for good.
+func TestUninstallRemovesWhatAnInterruptedInstallLeft(t *testing.T) {
+	root := t.TempDir()
+	if err := service.Install(t.Context(), spec(t, root), noRunner(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{"/usr/local/bin/.cbnetd.12", "/etc/cbnet/.cbn0.token.345", "/etc/cbnet/.cbn0.installed.6", "/etc/init.d/.cbnetd-cbn0.7"} {
+		if err := os.WriteFile(filepath.Join(root, f), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := service.Uninstall(t.Context(), service.Removal{Root: root, Interface: "cbn0"}, noRunner(t)); err != nil {
+		t.Fatal(err)
+	}
+	if left := tree(t, root); len(left) > 0 {
+		t.Errorf("left: %v", modes(left))
+	}
+}
+
 // A list that was tampered with, or a state folder that is none, must not make
 // uninstall remove anything else.
 func TestUninstallBelievesLittle(t *testing.T) {

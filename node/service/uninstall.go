@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/cbnet-io/cbnet/identity"
 )
 
 // Removal says what to uninstall.
@@ -141,8 +143,12 @@ func (h host) exists(path string) bool {
 	return err == nil
 }
 
+// remove removes a file, and what an interrupted install left of it.
 func (h host) remove(path string) error {
 	if err := os.Remove(h.at(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("uninstall: %w", err)
+	}
+	if err := identity.RemoveUnfinished(h.at(path)); err != nil {
 		return fmt.Errorf("uninstall: %w", err)
 	}
 	return nil
