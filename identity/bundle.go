@@ -117,8 +117,12 @@ func ParseHostPort(s string) error {
 	return nil
 }
 
-// Marshal returns the bundle as a file holds it. It is secret.
+// Marshal returns the bundle as a file holds it. It is secret. What ParseBundle
+// would refuse is an error here: a node must not lose its place at the next start.
 func (b *Bundle) Marshal() ([]byte, error) {
+	if err := b.validate(); err != nil {
+		return nil, err
+	}
 	key, err := marshalKeyPEM(b.Key)
 	if err != nil {
 		return nil, fmt.Errorf("bundle key: %w", err)

@@ -352,3 +352,16 @@ func TestRemoveUnfinished(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// What could not be read again is not written.
+func TestBundleSaveRefusesWhatLoadWould(t *testing.T) {
+	b := newBundle(t, newCA(t, "home"), grant("web-1", "10.66.0.7"))
+	b.Introducers = []string{"fd00::1:7950:x"}
+	path := filepath.Join(t.TempDir(), "b")
+	if err := b.Save(path); err == nil || !strings.Contains(err.Error(), "introducers[0]") {
+		t.Errorf("Save: %v", err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file: %v", err)
+	}
+}
