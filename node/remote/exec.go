@@ -38,7 +38,9 @@ func (s *server) exec(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden, err.Error())
 		return
 	case !g.Has(identity.RoleServer):
-		s.o.logger().Warn("exec refused", "node", g.Node, "reason", "no role server")
+		if s.warnings.Allow() { // a member must not fill the disk
+			s.o.logger().Warn("exec refused", "node", g.Node, "reason", "no role server")
+		}
 		refuse(w, http.StatusForbidden, fmt.Sprintf("exec on %s: the certificate of %s lacks the role server", s.grant.Node, g.Node))
 		return
 	case !s.o.Exec:
@@ -63,7 +65,7 @@ func (s *server) exec(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusTooManyRequests, fmt.Sprintf("exec on %s: %d commands run already; try again later", s.grant.Node, maxCommands))
 		return
 	}
-	s.o.logger().Debug("exec", "caller", g.Node, "program", req.Command[0])
+	s.o.logger().Info("exec", "caller", g.Node, "program", req.Command[0])
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.WriteHeader(http.StatusOK)
 	out := &frames{w: w, flush: c.Flush, deadline: c.SetWriteDeadline}

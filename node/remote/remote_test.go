@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -16,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -378,4 +380,47 @@ func TestExecWantsOneRequest(t *testing.T) {
 	if _, err := os.Stat(marker); res.StatusCode != http.StatusBadRequest || err == nil {
 		t.Errorf("status %d, %v; want 400 and nothing run", res.StatusCode, err)
 	}
+}
+
+// Who ran what is in the log, without its arguments; refusals do not fill it.
+func TestExecIsLogged(t *testing.T) {
+	a := newAuthority(t)
+	log := new(lockedBuffer)
+	addr, stop := serve(t, remote.Options{Bundle: a.bundle("a"), Exec: true, Log: slog.New(slog.NewTextHandler(log, nil))})
+	target := remote.Target{Node: "a", Addr: addr}
+	if _, err := client(t, a.bundle("s", identity.RoleServer)).Exec(t.Context(), target, remote.Command{Args: []string{"true", "hush"}}); err != nil {
+		t.Fatal(err)
+	}
+	member := client(t, a.bundle("m"))
+	for range 30 {
+		if _, err := member.Exec(t.Context(), target, remote.Command{Args: []string{"true"}}); err == nil {
+			t.Fatal("a member ran a command")
+		}
+	}
+	stop()
+	got := log.String()
+	if !strings.Contains(got, "msg=exec caller=s program=true") || strings.Contains(got, "hush") {
+		t.Errorf("log: %s", got)
+	}
+	if n := strings.Count(got, "exec refused"); n < 1 || n > 20 {
+		t.Errorf("%d refusals are logged, want some of 30", n)
+	}
+}
+
+// lockedBuffer is a buffer that several goroutines write.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }

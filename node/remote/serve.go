@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/cbnet-io/cbnet/identity"
 )
 
@@ -42,6 +44,8 @@ type server struct {
 	o     Options
 	grant identity.Grant
 	slots chan struct{} // one per command that runs
+
+	warnings *rate.Limiter
 }
 
 // Serve answers on the listeners until ctx ends, closes them, kills the
@@ -95,7 +99,7 @@ func Handler(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node API: %w", err)
 	}
-	s := &server{o: o, grant: g, slots: make(chan struct{}, maxCommands)}
+	s := &server{o: o, grant: g, slots: make(chan struct{}, maxCommands), warnings: rate.NewLimiter(1, 10)}
 	m := http.NewServeMux()
 	m.HandleFunc("GET /v1/version", s.version)
 	m.HandleFunc("POST /v1/exec", s.exec)
