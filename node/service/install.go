@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,6 +51,8 @@ type installed struct {
 	State   string   `json:"state"`
 	Systemd bool     `json:"systemd"`
 	Files   []string `json:"files"` // without the root
+	// Pending: the files are new and the daemon does not run them yet.
+	Pending bool `json:"pending,omitempty"`
 }
 
 func listPath(iface string) string { return filepath.Join(configDir, iface+".installed") }
@@ -79,27 +82,26 @@ func Install(ctx context.Context, s Spec, run Runner) error {
 	}
 	h := host{root: s.Root, run: run}
 	list := installed{Format: 1, State: s.State, Systemd: h.systemd()}
-	changed, err := h.writeAll(s, &list)
-	if err != nil {
+	if err := h.writeAll(s, &list); err != nil {
 		return err
 	}
-	if !h.live() {
-		return nil
+	if h.live() {
+		if err := h.start(ctx, s.name(), list); err != nil {
+			return err
+		}
 	}
-	if list.Systemd {
-		return h.startSystemd(ctx, s.name(), changed)
-	}
-	verb := "start" // does nothing if it runs
-	if changed {
-		verb = "restart"
-	}
-	return h.run(ctx, "/bin/sh", initPath(s.name()), verb)
+	list.Pending = false
+	return h.writeList(s.Interface, list)
 }
 
-func (h host) startSystemd(ctx context.Context, name string, changed bool) error {
-	verb := "start"
-	if changed {
+// start starts the daemon, or starts it anew if it runs other files.
+func (h host) start(ctx context.Context, name string, list installed) error {
+	verb := "start" // does nothing if it runs
+	if list.Pending {
 		verb = "restart"
+	}
+	if !list.Systemd {
+		return h.run(ctx, "/bin/sh", initPath(name), verb)
 	}
 	for _, args := range [][]string{
 		{"daemon-reload"},
@@ -114,17 +116,17 @@ func (h host) startSystemd(ctx context.Context, name string, changed bool) error
 }
 
 // writeAll writes the list first: a crash in between leaves nothing that
-// Uninstall does not know.
-func (h host) writeAll(s Spec, list *installed) (changed bool, err error) {
+// Uninstall does not know, and the next Install knows what is not running yet.
+func (h host) writeAll(s Spec, list *installed) (err error) {
 	self := s.From
 	if self == "" {
 		if self, err = os.Executable(); err != nil {
-			return false, fmt.Errorf("own program: %w", err)
+			return fmt.Errorf("own program: %w", err)
 		}
 	}
 	program, err := os.ReadFile(self)
 	if err != nil {
-		return false, fmt.Errorf("program: %w", err)
+		return fmt.Errorf("program: %w", err)
 	}
 	files := []struct {
 		path string
@@ -143,46 +145,50 @@ func (h host) writeAll(s Spec, list *installed) (changed bool, err error) {
 	for _, f := range files[1:] { // the program is shared and goes with the last service
 		list.Files = append(list.Files, f.path)
 	}
-	if err := h.writeList(s.Interface, list); err != nil {
-		return false, err
+	if err := h.takeOver(s.Interface, list); err != nil {
+		return err
 	}
 	for _, f := range files {
-		did, err := h.write(f.path, f.data, f.perm)
-		if err != nil {
-			return false, err
+		list.Pending = list.Pending || !h.holds(f.path, f.data)
+	}
+	if err := h.writeList(s.Interface, *list); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if err := h.write(f.path, f.data, f.perm); err != nil {
+			return err
 		}
-		changed = changed || did
 	}
 	if err := os.MkdirAll(h.at(s.State), 0o700); err != nil {
-		return false, fmt.Errorf("state folder: %w", err)
+		return fmt.Errorf("state folder: %w", err)
 	}
 	if list.Systemd {
-		return changed, nil
+		return nil
 	}
-	return changed, h.link("../init.d/"+s.name(), rcPath(s.name()))
+	return h.link("../init.d/"+s.name(), rcPath(s.name()))
 }
 
-// writeList keeps the files of an earlier installation in the list.
-func (h host) writeList(iface string, list *installed) error {
+// takeOver keeps what an earlier installation left to do, or to remove.
+func (h host) takeOver(iface string, list *installed) error {
 	old, err := h.readList(iface)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	list.Pending = old.Pending
 	for _, f := range old.Files {
-		known := false
-		for _, g := range list.Files {
-			known = known || f == g
-		}
-		if !known {
+		if !slices.Contains(list.Files, f) {
 			list.Files = append(list.Files, f)
 		}
 	}
+	return nil
+}
+
+func (h host) writeList(iface string, list installed) error {
 	data, err := json.MarshalIndent(list, "", "  ")
 	if err != nil {
 		return fmt.Errorf("list of installed files: %w", err)
 	}
-	_, err = h.write(listPath(iface), append(data, '\n'), 0o600)
-	return err
+	return h.write(listPath(iface), append(data, '\n'), 0o600)
 }
 
 func (h host) readList(iface string) (installed, error) {
@@ -204,20 +210,26 @@ func parseList(path string, data []byte) (installed, error) {
 	return l, nil
 }
 
+// holds reports whether a file has that content.
+func (h host) holds(path string, data []byte) bool {
+	old, err := os.ReadFile(h.at(path))
+	return err == nil && bytes.Equal(old, data)
+}
+
 // write replaces a file if it differs. A program that runs can be replaced,
 // since the new one is another file under its name.
-func (h host) write(path string, data []byte, perm fs.FileMode) (changed bool, err error) {
+func (h host) write(path string, data []byte, perm fs.FileMode) error {
 	full := h.at(path)
-	if old, err := os.ReadFile(full); err == nil && bytes.Equal(old, data) {
-		return false, os.Chmod(full, perm)
+	if h.holds(path, data) {
+		return os.Chmod(full, perm)
 	}
 	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
-		return false, fmt.Errorf("install %s: %w", path, err)
+		return fmt.Errorf("install %s: %w", path, err)
 	}
 	if err := identity.WriteFile(full, data, perm); err != nil {
-		return false, fmt.Errorf("install: %w", err)
+		return fmt.Errorf("install: %w", err)
 	}
-	return true, nil
+	return nil
 }
 
 func (h host) link(target, path string) error {

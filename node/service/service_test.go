@@ -219,6 +219,33 @@ func TestUninstallKeepsOthers(t *testing.T) {
 	}
 }
 
+// An install that did not come to its end is remembered, until one does: the
+// daemon that runs is then started anew though no file differs any more.
+func TestInstallRemembersWhatIsPending(t *testing.T) {
+	root := t.TempDir()
+	s := spec(t, root)
+	pending := func() bool {
+		data, err := os.ReadFile(filepath.Join(root, "/etc/cbnet/cbn0.installed"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(data), `"pending": true`)
+	}
+	obstacle := filepath.Join(root, "/etc/init.d/cbnetd-cbn0")
+	if err := os.MkdirAll(obstacle, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := service.Install(t.Context(), s, noRunner(t)); err == nil || !pending() {
+		t.Errorf("Install: %v, pending %v; want an error and true", err, pending())
+	}
+	if err := os.Remove(obstacle); err != nil {
+		t.Fatal(err)
+	}
+	if err := service.Install(t.Context(), s, noRunner(t)); err != nil || pending() {
+		t.Errorf("Install: %v, pending %v; want none and false", err, pending())
+	}
+}
+
 // An install that kill -9 interrupted leaves nothing for good.
 func TestUninstallRemovesWhatAnInterruptedInstallLeft(t *testing.T) {
 	root := t.TempDir()

@@ -394,6 +394,13 @@ install
 kill -9 "$first"
 until_running "$first"
 second=$(pid)
+# An install that was killed before it restarted the daemon.
+sed -i 's/"systemd"/"pending": true, "systemd"/' /etc/cbnet/cbn0.installed
+install
+until_running "$second"
+second=$(pid)
+install
+[ "$(pid)" = "$second" ] || { say "another install restarted the daemon"; exit 1; }
 "$BIN/cbnetd" install --bundle a.bundle --introduce :7950 --port 51821
 until_running "$second"
 "$BIN/cbctl" node status -o json | grep -q '"port": 51821'
