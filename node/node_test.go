@@ -1,9 +1,11 @@
 package node_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -294,5 +296,27 @@ func TestStartSweepsUnfinishedFiles(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(c.State, ".*"))
 	if err != nil || len(left) != 1 || filepath.Base(left[0]) != ".hidden" {
 		t.Errorf("left: %v, %v; want .hidden alone", left, err)
+	}
+}
+
+func TestSecretsThatOthersMayReadAreReported(t *testing.T) {
+	l := newLab(t)
+	for mode, want := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: true, 0o644: true} {
+		c := l.config("a")
+		if err := os.Chmod(c.Bundle, mode); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer // read after Run alone
+		n, err := node.New(c, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newFakeMesh()
+		m.fail <- errors.New("far enough")
+		n.Use(node.Fakes{Fabric: m, Device: &fakeDevice{}})
+		_ = n.Run(t.Context())
+		if got := strings.Contains(log.String(), "chmod 600"); got != want {
+			t.Errorf("mode %v: reported %v, want %v", mode, got, want)
+		}
 	}
 }

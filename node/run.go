@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,6 +37,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if err := n.privilege(); err != nil {
 		return err
 	}
+	n.warnOpen(n.c.Bundle, n.c.Join)
 
 	// ------------------------------------------------------------ the line
 	// Above: reading and checking. Below: this host is changed.
@@ -60,6 +62,15 @@ func (n *Node) Run(ctx context.Context) error {
 		return err
 	case <-late.C:
 		return fmt.Errorf("teardown took more than %v: run `cbnetd --cleanup`", teardown)
+	}
+}
+
+// warnOpen warns of files with secrets that other users may read.
+func (n *Node) warnOpen(files ...string) {
+	for _, f := range files {
+		if fi, err := os.Stat(f); err == nil && fi.Mode().IsRegular() && fi.Mode().Perm()&0o077 != 0 {
+			n.log.Warn("others may read a file with this node's secrets: chmod 600 it", "file", f, "mode", fi.Mode().Perm().String())
+		}
 	}
 }
 
