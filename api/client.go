@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -34,6 +35,9 @@ type Client struct {
 	token Secret
 	http  *http.Client
 	retry time.Duration
+	log   *slog.Logger
+	// notice is told of the first failure of a call that is tried again.
+	notice func(err error, d time.Duration)
 }
 
 // Option changes how a client works.
@@ -51,6 +55,18 @@ func WithRetry(d time.Duration) Option {
 	return func(c *Client) { c.retry = d }
 }
 
+// WithLog makes the client log every attempt of a call, at level debug. Headers
+// and bodies are not logged.
+func WithLog(log *slog.Logger) Option {
+	return func(c *Client) { c.log = log }
+}
+
+// WithRetryNotice makes the client call f when a call has failed for the first
+// time and is tried again for the duration d.
+func WithRetryNotice(f func(err error, d time.Duration)) Option {
+	return func(c *Client) { c.notice = f }
+}
+
 // NewClient returns a client of the server that ctx names. It trusts the CA of
 // the context alone.
 func NewClient(ctx Context, opts ...Option) (*Client, error) {
@@ -63,7 +79,7 @@ func NewClient(ctx Context, opts ...Option) (*Client, error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(ctx.CA))
-	c := &Client{base: base, token: ctx.Token, retry: 30 * time.Second, http: &http.Client{
+	c := &Client{base: base, token: ctx.Token, retry: 30 * time.Second, log: slog.New(slog.DiscardHandler), notice: func(error, time.Duration) {}, http: &http.Client{
 		Transport: &http.Transport{
 			DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 			TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13},
@@ -121,7 +137,12 @@ func (c *Client) open(ctx context.Context, r request) (*http.Response, error) {
 			return nil, fmt.Errorf("request: %w", err)
 		}
 	}
-	giveUp := time.Now().Add(c.retry)
+	for _, segment := range r.path {
+		if segment == "" || segment == "." || segment == ".." {
+			return nil, &Problem{Status: http.StatusUnprocessableEntity, Detail: fmt.Sprintf("%q is no name", segment)}
+		}
+	}
+	giveUp, told := time.Now().Add(c.retry), false
 	for {
 		resp, err := c.try(ctx, r, body)
 		if err == nil {
@@ -129,6 +150,10 @@ func (c *Client) open(ctx context.Context, r request) (*http.Response, error) {
 		}
 		if !again(r, err) || time.Now().Add(retryPause).After(giveUp) {
 			return nil, err
+		}
+		if !told {
+			told = true
+			c.notice(err, c.retry)
 		}
 		if err := pause(ctx, retryPause); err != nil {
 			return nil, err
@@ -159,10 +184,13 @@ func (c *Client) try(ctx context.Context, r request, body []byte) (*http.Respons
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+string(c.token))
 	}
+	start := time.Now()
 	resp, err := c.http.Do(req)
 	if err != nil {
+		c.log.Debug("call failed", "method", r.method, "path", req.URL.RequestURI(), "took", time.Since(start), "err", unwrapURL(err))
 		return nil, fmt.Errorf("server %s: %w", c.base.Host, unwrapURL(err))
 	}
+	c.log.Debug("call answered", "method", r.method, "path", req.URL.RequestURI(), "status", resp.StatusCode, "took", time.Since(start), "request", resp.Header.Get("X-Request-Id"))
 	if resp.StatusCode/100 == 2 {
 		return resp, nil
 	}

@@ -35,7 +35,10 @@ func ParseContext(data []byte) (Context, error) {
 	if err := json.Unmarshal(data, &c); err != nil {
 		return Context{}, fmt.Errorf("context: not JSON of the expected form: %w", redactJSON(err))
 	}
-	if c.Format < 1 || c.Format > ContextFormat {
+	if c.Format < 1 {
+		return Context{}, errors.New("this is no context: want a server's admin.context, or what cbctl login wrote")
+	}
+	if c.Format > ContextFormat {
 		return Context{}, fmt.Errorf("context of format %d: this program knows up to %d", c.Format, ContextFormat)
 	}
 	if err := c.validate(); err != nil {

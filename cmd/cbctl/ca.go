@@ -26,7 +26,7 @@ func required(cmd *cobra.Command, names ...string) error {
 	var errs []error
 	for _, n := range names {
 		if cmd.Flags().Lookup(n).Value.String() == "" {
-			errs = append(errs, usageError{fmt.Errorf("%s: want --%s", cmd.CommandPath(), n)})
+			errs = append(errs, usageError{fmt.Errorf("%swant --%s", prefix(cmd), n)})
 		}
 	}
 	return errors.Join(errs...)
@@ -235,7 +235,7 @@ func newCAList() *cobra.Command {
 }
 
 func issuedRows(t *table, list []identity.Issued) {
-	t.row("NODE", "IP", "IP6", "ROLES", "GROUPS", "EXPIRES", "SERIAL", "REVOKED")
+	t.head("NODE", "IP", "IP6", "ROLES", "GROUPS", "EXPIRES", "SERIAL", "REVOKED")
 	for _, i := range list {
 		var roles []string
 		for _, r := range i.Roles {

@@ -48,7 +48,7 @@ server; without one the server uses what its own environment has.`,
 				}
 				spec.Credentials = secret
 			}
-			client, err := dial()
+			client, err := dial(cmd)
 			if err != nil {
 				return err
 			}
@@ -75,7 +75,7 @@ func readCredentials(path string) (api.Secret, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxCredentials+1))
 	if err := errors.Join(err, f.Close()); err != nil {
-		return "", fmt.Errorf("--credentials: %w", err)
+		return "", usageError{fmt.Errorf("--credentials: %w", err)}
 	}
 	if len(data) > maxCredentials {
 		return "", usageError{fmt.Errorf("--credentials: %s: more than %d bytes", path, maxCredentials)}
@@ -88,7 +88,7 @@ func newCloudList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "list the accounts", Args: args(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := dial()
+			client, err := dial(cmd)
 			if err != nil {
 				return err
 			}
@@ -105,7 +105,7 @@ func newCloudList() *cobra.Command {
 }
 
 func cloudRows(t *table, clouds []api.Cloud) {
-	t.row("NAME", "PROVIDER", "REGION", "ENDPOINT", "ADDED")
+	t.head("NAME", "PROVIDER", "REGION", "ENDPOINT", "ADDED")
 	for _, c := range clouds {
 		t.row(c.Name, c.Provider, c.Region, c.Endpoint, c.Added.Local().Format(time.DateTime))
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,8 +25,16 @@ const contextSuffix = ".context"
 // errNoContext: cbctl does not know any server.
 var errNoContext = errors.New("no server is known: log in with cbctl login URL, or set " + contextVar + " to the server's admin.context")
 
-// dial returns a client of the server in use.
-func dial(opts ...api.Option) (*api.Client, error) {
+// dial returns a client of the server in use. While the server cannot be reached
+// the user is told what is waited for.
+func dial(cmd *cobra.Command, opts ...api.Option) (*api.Client, error) {
+	log, err := newLog(cmd)
+	if err != nil {
+		return nil, err
+	}
+	opts = append([]api.Option{api.WithLog(log), api.WithRetryNotice(func(err error, d time.Duration) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "cbctl: %v; trying again for %s\n", err, d)
+	})}, opts...)
 	path := os.Getenv(contextVar)
 	if path == "" {
 		var err error
@@ -34,6 +43,9 @@ func dial(opts ...api.Option) (*api.Client, error) {
 		}
 	}
 	c, err := readContext(path)
+	if err != nil && os.Getenv(contextVar) != "" {
+		return nil, fmt.Errorf("%s: %w", contextVar, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -47,11 +59,11 @@ func dial(opts ...api.Option) (*api.Client, error) {
 func readContext(path string) (api.Context, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return api.Context{}, fmt.Errorf("context: %w", err)
+		return api.Context{}, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, api.MaxContext+1))
 	if err := errors.Join(err, f.Close()); err != nil {
-		return api.Context{}, fmt.Errorf("context: %w", err)
+		return api.Context{}, err
 	}
 	c, err := api.ParseContext(data)
 	if err != nil {
@@ -141,7 +153,7 @@ func newContextCommand() *cobra.Command {
 				return err
 			}
 			return out.print(cmd.OutOrStdout(), list, func(t *table) {
-				t.row("CURRENT", "NAME", "URL")
+				t.head("CURRENT", "NAME", "URL")
 				for _, c := range list {
 					mark := ""
 					if c.Current {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -30,14 +32,14 @@ func newMCISExec() *cobra.Command {
 root and without a shell between. With more than one node every line is preceded
 by the node's name. It exits with 1 if the command failed anywhere.`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if at := cmd.ArgsLenAtDash(); at != 1 && at != -1 || len(args) < 2 {
-				return usageError{fmt.Errorf("%s: want the name of an MCIS, and the command after --", cmd.CommandPath())}
+			if at := cmd.ArgsLenAtDash(); at != 1 && at != -1 || len(args) < 2 || args[0] == "" {
+				return usageError{fmt.Errorf("%swant the name of an MCIS, and the command after --", prefix(cmd))}
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Command = args[1:]
-			client, err := dial()
+			client, err := dial(cmd)
 			if err != nil {
 				return err
 			}
@@ -148,6 +150,7 @@ func (e *execView) end(out *output) error {
 	if err := e.flush(); err != nil {
 		return err
 	}
+	slices.SortFunc(e.results, func(a, b execResult) int { return strings.Compare(a.Node, b.Node) })
 	if !e.plain {
 		if err := out.print(e.stdout, e.results, nil); err != nil {
 			return err

@@ -135,20 +135,7 @@ func (l *login) trust(cmd *cobra.Command, ca *x509.Certificate, in *bufio.Reader
 		return usageError{fmt.Errorf("login: without a terminal the server must be named by --ca-hash; the one that answers has %s", hash)}
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "the server's CA has the SHA-256 %s\nis that the right one? [y/N] ", hash)
-	return confirm(in)
-}
-
-// confirm reads an answer and fails unless it is yes.
-func confirm(in *bufio.Reader) error {
-	answer, err := in.ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("answer: %w", err)
-	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return nil
-	}
-	return errors.New("not confirmed; nothing was done")
+	return confirm(cmd.Context(), in)
 }
 
 // token reads the administrator's token.
@@ -163,7 +150,7 @@ func (l *login) token(cmd *cobra.Command, in *bufio.Reader, tty bool) (string, e
 		}
 	case tty:
 		fmt.Fprint(cmd.ErrOrStderr(), "administrator's token: ")
-		data, err = term.ReadPassword(int(os.Stdin.Fd()))
+		data, err = readSecret(cmd.Context())
 		fmt.Fprintln(cmd.ErrOrStderr())
 	default:
 		data, err = io.ReadAll(in)

@@ -8,22 +8,27 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cbnet-io/cbnet/api"
+	"github.com/cbnet-io/cbnet/internal/version"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop) // a second signal ends whatever hangs
 	err := newCommand().ExecuteContext(ctx)
 	stop()
 	os.Exit(report(os.Stderr, err))
@@ -41,29 +46,45 @@ It finds the server by the file in CBCTL_CONTEXT, or by the context in use
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs, // group says which verb is unknown
 		RunE:          group,
+		Version:       fmt.Sprintf("%s %s/%s %s", version.Version, runtime.GOOS, runtime.GOARCH, runtime.Version()),
 	}
+	cmd.SetVersionTemplate("cbctl {{.Version}}\n")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.AddCommand(
 		newLoginCommand(), newContextCommand(), newVersionCommand(),
-		newCloudCommand(), newMCISCommand(), newNodeCommand(), newCACommand(),
+		addLater(newCloudCommand(), "cloud"), addLater(newMCISCommand(), "mcis"), addLater(newNodeCommand(), "node"), newCACommand(),
+		newLater("mesh", later["mesh"][""]), newLater("app", later["app"][""]),
 	)
+	registerLogLevel(cmd)
 	return cmd
 }
 
 // group is what a command without a verb does.
 func group(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s: unknown verb %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())}
+		return usageError{fmt.Errorf("%sunknown verb %q; see %s --help", prefix(cmd), args[0], cmd.CommandPath())}
 	}
-	return errors.Join(usageError{fmt.Errorf("%s: want a verb", cmd.CommandPath())}, cmd.Usage())
+	return errors.Join(usageError{fmt.Errorf("%swant a verb", prefix(cmd))}, cmd.Usage())
 }
 
-// args takes n arguments.
+// prefix begins an error with the command it is about; every error begins with
+// the program's name anyway.
+func prefix(cmd *cobra.Command) string {
+	if !cmd.HasParent() {
+		return ""
+	}
+	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ") + ": "
+}
+
+// args takes n arguments, none of them empty.
 func args(n int, want string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usageError{fmt.Errorf("%s: want %s, have %d arguments", cmd.CommandPath(), want, len(args))}
+			return usageError{fmt.Errorf("%swant %s, have %d arguments", prefix(cmd), want, len(args))}
+		}
+		if slices.Contains(args, "") {
+			return usageError{fmt.Errorf("%swant %s, not an empty one", prefix(cmd), want)}
 		}
 		return nil
 	}
@@ -83,6 +104,9 @@ func report(w io.Writer, err error) int {
 	}
 	if p, ok := errors.AsType[*api.Problem](err); ok {
 		return reportProblem(w, p)
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		err = fmt.Errorf("%w\nit is another server than the context says, or its authority was made anew: use its present admin.context, or cbctl login", err)
 	}
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintf(w, "cbctl: %s\n", strings.TrimSuffix(line, "\n"))

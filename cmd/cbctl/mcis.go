@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -34,7 +33,7 @@ func newMCISCommand() *cobra.Command {
 // readSpec reads a spec file, "-" for standard input.
 func readSpec(cmd *cobra.Command, path string) (api.SpecFile, error) {
 	if path == "" {
-		return api.SpecFile{}, usageError{fmt.Errorf("%s: want -f FILE", cmd.CommandPath())}
+		return api.SpecFile{}, usageError{fmt.Errorf("%swant -f FILE", prefix(cmd))}
 	}
 	in := cmd.InOrStdin()
 	if path != "-" {
@@ -47,7 +46,7 @@ func readSpec(cmd *cobra.Command, path string) (api.SpecFile, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(in, maxSpec+1))
 	if err != nil {
-		return api.SpecFile{}, fmt.Errorf("%s: %w", path, err)
+		return api.SpecFile{}, usageError{err}
 	}
 	if len(data) > maxSpec {
 		return api.SpecFile{}, usageError{fmt.Errorf("%s: more than %d bytes", path, maxSpec)}
@@ -65,7 +64,7 @@ func newMCISPlan() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := dial()
+			client, err := dial(cmd)
 			if err != nil {
 				return err
 			}
@@ -80,25 +79,6 @@ func newMCISPlan() *cobra.Command {
 	cmd.Flags().StringVarP(&file, "file", "f", "", "`FILE` with the spec, - for standard input")
 	out.register(cmd)
 	return cmd
-}
-
-func planRows(t *table, plans []api.Plan) {
-	t.row("ACTION", "KIND", "NAME", "CLOUD", "REGION", "SPEC", "IMAGE", "PER HOUR", "WHY")
-	for _, p := range plans {
-		for _, c := range p.Changes {
-			spec := c.Spec
-			if c.Kind == "network" {
-				spec = c.CIDR
-			}
-			t.row(c.Action, c.Kind, c.Name, c.Cloud, c.Region, spec, c.Image, price(c.CostPerHour), c.Reason)
-		}
-		total := fmt.Sprintf("$%.4f", p.CostPerHour)
-		note := ""
-		if p.Unpriced > 0 {
-			note = fmt.Sprintf("and %d nodes of unknown price", p.Unpriced)
-		}
-		t.row("total", "mcis", p.Name, "", "", "", "", total, note)
-	}
 }
 
 // waiting is the flags of commands that block until a run is done.
@@ -119,7 +99,7 @@ func (w *waiting) ask(cmd *cobra.Command, question string) error {
 		return nil
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
-	return confirm(bufio.NewReader(cmd.InOrStdin()))
+	return confirm(cmd.Context(), bufio.NewReader(cmd.InOrStdin()))
 }
 
 func newMCISApply() *cobra.Command {
@@ -139,7 +119,7 @@ waiting: the server goes on.`,
 			if err != nil {
 				return err
 			}
-			client, err := dial()
+			client, err := dial(cmd)
 			if err != nil {
 				return err
 			}
@@ -182,6 +162,9 @@ func finishApply(cmd *cobra.Command, client *api.Client, runs []api.Run, w *wait
 	if !w.noWait {
 		err = follow(cmd, client, runs, w)
 	}
+	if cmd.Context().Err() != nil {
+		return err // interrupted: nothing more is asked
+	}
 	final := make([]api.MCIS, 0, len(runs))
 	for _, r := range runs {
 		st, serr := client.MCIS(cmd.Context(), r.Name)
@@ -193,35 +176,11 @@ func finishApply(cmd *cobra.Command, client *api.Client, runs []api.Run, w *wait
 			err = fmt.Errorf("mcis %s is %s: %d of %d nodes ready%s", st.Name, st.Phase, st.Ready, st.Desired, because(st.Reason))
 		}
 	}
-	return errors.Join(printStatus(cmd, final, out), err)
-}
-
-func because(reason string) string {
-	if reason == "" {
-		return ""
+	perr := printStatus(cmd, final, out)
+	if !w.noWait {
+		explainFailures(cmd.ErrOrStderr(), final)
 	}
-	return "; " + reason
-}
-
-// printStatus prints one MCIS as an object and several as a list.
-func printStatus(cmd *cobra.Command, list []api.MCIS, out *output) error {
-	var v any = list
-	if len(list) == 1 {
-		v = list[0]
-	}
-	return out.print(cmd.OutOrStdout(), v, func(t *table) {
-		for _, st := range list {
-			statusRows(t, st)
-		}
-	})
-}
-
-func statusRows(t *table, st api.MCIS) {
-	fmt.Fprintf(t.w, "%s: %s, %d of %d nodes ready%s\n", st.Name, st.Phase, st.Ready, st.Desired, because(oneLine(st.Reason)))
-	t.row("NODE", "GROUP", "CLOUD", "REGION", "PHASE", "IP", "PUBLIC", "PRIVATE", "PER HOUR", "REASON")
-	for _, n := range st.Nodes {
-		t.row(n.Name, n.Group, n.Cloud, n.Region, n.Phase, n.IP, n.PublicIP, n.PrivateIP, price(n.CostPerHour), n.Reason)
-	}
+	return errors.Join(perr, err)
 }
 
 func newMCISList() *cobra.Command {
@@ -229,7 +188,7 @@ func newMCISList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "list every MCIS", Args: args(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := dial()
+			client, err := dial(cmd)
 			if err != nil {
 				return err
 			}
@@ -239,7 +198,7 @@ func newMCISList() *cobra.Command {
 				return err
 			}
 			return out.print(cmd.OutOrStdout(), list.MCIS, func(t *table) {
-				t.row("NAME", "PHASE", "READY", "DESIRED", "CLOUDS")
+				t.head("NAME", "PHASE", "READY", "DESIRED", "CLOUDS")
 				for _, st := range list.MCIS {
 					t.row(st.Name, st.Phase, fmt.Sprint(st.Ready), fmt.Sprint(st.Desired), strings.Join(cloudsOf(st), ","))
 				}
@@ -250,21 +209,12 @@ func newMCISList() *cobra.Command {
 	return cmd
 }
 
-func cloudsOf(st api.MCIS) []string {
-	var out []string
-	for _, n := range st.Nodes {
-		out = append(out, n.Cloud)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
 func newMCISStatus() *cobra.Command {
 	var out output
 	cmd := &cobra.Command{
 		Use: "status NAME", Short: "show an MCIS and its nodes", Args: args(1, "the name of an MCIS"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := dial()
+			client, err := dial(cmd)
 			if err != nil {
 				return err
 			}
@@ -287,7 +237,7 @@ func newMCISDelete() *cobra.Command {
 		Short: "delete an MCIS with all it made, and wait until nothing is left",
 		Args:  args(1, "the name of an MCIS"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := dial()
+			client, err := dial(cmd)
 			if err != nil {
 				return err
 			}

@@ -55,7 +55,7 @@ func nodeStatusTable(t *table, s control.Status) {
 }
 
 func nodePeersTable(t *table, peers []control.Peer, now time.Time) {
-	t.row("NAME", "IP", "IP6", "STATE", "PATH", "ENDPOINT", "RTT", "HANDSHAKE", "RX", "TX", "REASON")
+	t.head("NAME", "IP", "IP6", "STATE", "PATH", "ENDPOINT", "RTT", "HANDSHAKE", "RX", "TX", "REASON")
 	for _, p := range peers {
 		rtt, handshake := "", ""
 		if p.RTTMs != nil {

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -44,26 +46,69 @@ func (o *output) print(w io.Writer, v any, rows func(t *table)) error {
 	case "yaml":
 		return nodeYAML(w, v)
 	}
-	t := &table{w: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	t := &table{}
 	rows(t)
-	return t.w.Flush()
+	return t.flush(w)
 }
 
-// table is lines of columns.
-type table struct{ w *tabwriter.Writer }
+// table is lines of columns, and notes between them.
+type table struct {
+	headed bool // the first row since the last note names the columns
+	rows   [][]string
+	out    strings.Builder
+}
+
+// head begins rows whose columns have names. A column in which no row has
+// anything is left out, so that tables fit terminals.
+func (t *table) head(names ...string) {
+	t.end()
+	t.headed = true
+	t.rows = append(t.rows, names)
+}
 
 // row adds a line. Empty columns show as a dash.
-func (t *table) row(columns ...string) {
-	for i, c := range columns {
-		columns[i] = nodeDash(oneLine(c))
+func (t *table) row(columns ...string) { t.rows = append(t.rows, columns) }
+
+// note adds a line of text without columns.
+func (t *table) note(text string) {
+	t.end()
+	t.out.WriteString(oneLine(text) + "\n")
+}
+
+// end writes the rows since the last note or head.
+func (t *table) end() {
+	w := tabwriter.NewWriter(&t.out, 0, 0, 2, ' ', 0)
+	for _, r := range t.rows {
+		var columns []string
+		for i, c := range r {
+			if !t.empty(i) {
+				columns = append(columns, nodeDash(oneLine(c)))
+			}
+		}
+		fmt.Fprintln(w, strings.Join(columns, "\t"))
 	}
-	fmt.Fprintln(t.w, strings.Join(columns, "\t"))
+	_ = w.Flush() // to memory
+	t.rows, t.headed = nil, false
+}
+
+// empty reports whether a named column has nothing in any row.
+func (t *table) empty(i int) bool {
+	if !t.headed || len(t.rows) < 2 {
+		return false
+	}
+	return !slices.ContainsFunc(t.rows[1:], func(r []string) bool { return r[i] != "" })
+}
+
+func (t *table) flush(w io.Writer) error {
+	t.end()
+	_, err := io.WriteString(w, t.out.String())
+	return err
 }
 
 // oneLine keeps a column from breaking the table, or the terminal.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r

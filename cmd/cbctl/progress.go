@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,8 +16,14 @@ import (
 	"github.com/cbnet-io/cbnet/api"
 )
 
-// errTimeout is the cause when --timeout is over.
-var errTimeout = errors.New("gave up waiting (--timeout); the server goes on")
+// Causes of a wait that ends before the run.
+var (
+	errTimeout     = errors.New("gave up waiting (--timeout)")
+	errInterrupted = errors.New("stopped waiting")
+)
+
+// liveEvery is how often the live line is written anew.
+const liveEvery = time.Second
 
 // follow shows the progress of runs until all are done. Several run at the same
 // time on the server; they are shown one after the other.
@@ -28,13 +35,17 @@ func follow(cmd *cobra.Command, client *api.Client, runs []api.Run, w *waiting) 
 		defer cancel()
 	}
 	p := newProgress(cmd.ErrOrStderr())
-	defer p.finish()
 	for _, r := range runs {
-		if err := followOne(ctx, client, r, p); err != nil {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
+		err := p.follow(ctx, client, r)
+		if ctx.Err() == nil && err != nil {
 			return err
+		}
+		if ctx.Err() != nil {
+			cause := errInterrupted
+			if errors.Is(context.Cause(ctx), errTimeout) {
+				cause = errTimeout
+			}
+			return fmt.Errorf("mcis %s: %w; the server goes on: see cbctl mcis status %s", r.Name, cause, r.Name)
 		}
 	}
 	return nil
@@ -42,9 +53,9 @@ func follow(cmd *cobra.Command, client *api.Client, runs []api.Run, w *waiting) 
 
 // followOne shows one run. The end of an earlier MCIS of the same name may come
 // in late and look like the end of this run: the status decides.
-func followOne(ctx context.Context, client *api.Client, run api.Run, p *progress) error {
+func followOne(ctx context.Context, client *api.Client, run api.Run, show func(api.Event) error) error {
 	for {
-		if err := client.WatchMCIS(ctx, run, p.show); err != nil {
+		if err := client.WatchMCIS(ctx, run, show); err != nil {
 			return err
 		}
 		st, err := client.MCIS(ctx, run.Name)
@@ -64,22 +75,88 @@ func followOne(ctx context.Context, client *api.Client, run api.Run, p *progress
 }
 
 // progress prints events: plain lines, and on a terminal a last line that says
-// where every node is.
+// how far it is and moves while nothing happens.
 type progress struct {
 	w     io.Writer
 	live  bool
 	start time.Time
-	nodes map[string]string // step by node
-	width int               // of the live line on the screen
+
+	mu      sync.Mutex // guards w and the fields below
+	columns int        // of the terminal
+	drawn   bool       // the live line is on the screen
+	stale   bool       // events came since the status was asked for
+	status  api.MCIS
 }
 
 func newProgress(w io.Writer) *progress {
 	f, ok := w.(*os.File)
-	return &progress{w: w, live: ok && term.IsTerminal(int(f.Fd())), start: time.Now(), nodes: make(map[string]string)}
+	p := &progress{w: w, start: time.Now(), columns: 80}
+	p.live = ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+	return p
+}
+
+// follow shows a run and keeps the live line going until it is done.
+func (p *progress) follow(ctx context.Context, client *api.Client, run api.Run) error {
+	if !p.live {
+		return followOne(ctx, client, run, p.show)
+	}
+	p.status, p.stale = api.MCIS{Name: run.Name}, true
+	ctx, cancel := context.WithCancel(ctx)
+	var line sync.WaitGroup
+	line.Go(func() { p.keepLine(ctx, client) })
+	err := followOne(ctx, client, run, p.show)
+	cancel()
+	line.Wait()
+	return err
+}
+
+// keepLine writes the live line every second until ctx ends, then removes it.
+func (p *progress) keepLine(ctx context.Context, client *api.Client) {
+	tick := time.NewTicker(liveEvery)
+	defer tick.Stop()
+	for {
+		p.refresh(ctx, client)
+		select {
+		case <-ctx.Done():
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.erase()
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// refresh asks how things stand if anything has happened, and draws.
+func (p *progress) refresh(ctx context.Context, client *api.Client) {
+	p.mu.Lock()
+	stale, name := p.stale, p.status.Name
+	p.stale = false
+	p.mu.Unlock()
+	var st api.MCIS
+	if stale {
+		var err error
+		if st, err = client.MCIS(ctx, name); err != nil {
+			stale = false // the watch tells of what is wrong
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if stale {
+		p.status = st
+	}
+	if f, ok := p.w.(*os.File); ok {
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
+			p.columns = n
+		}
+	}
+	p.draw()
 }
 
 // show prints one event.
 func (p *progress) show(e api.Event) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.erase()
 	who := e.MCIS
 	switch {
@@ -88,40 +165,64 @@ func (p *progress) show(e api.Event) error {
 	case e.Region != "":
 		who = e.Cloud + "/" + e.Region
 	}
-	fmt.Fprintf(p.w, "%7s  %-24s %-8s %s\n", time.Since(p.start).Round(100*time.Millisecond), oneLine(who), oneLine(e.Step), oneLine(e.Message))
-	if e.Node != "" {
-		p.nodes[e.Node] = e.Step
-	}
-	p.draw(e.Phase)
-	return nil
+	_, err := fmt.Fprintf(p.w, "%6s  %-18s %-7s %s\n", clock(time.Since(p.start)), oneLine(who), oneLine(e.Step), oneLine(e.Message))
+	p.stale = true
+	p.draw()
+	return err
 }
 
-// draw writes the live line.
-func (p *progress) draw(phase string) {
-	if !p.live {
+// clock prints a duration with at most six characters: 0.4s, 12s, 3m07s.
+func clock(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.0fs", d.Truncate(time.Second).Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+}
+
+// draw writes the live line, cut to the terminal: one that wraps cannot be
+// removed.
+func (p *progress) draw() {
+	if !p.live || p.status.Phase == "" {
 		return
 	}
-	count := make(map[string]int)
-	for _, step := range p.nodes {
-		count[step]++
+	p.erase()
+	line := []rune(fmt.Sprintf("%6s  %s", clock(time.Since(p.start)), liveLine(p.status)))
+	fmt.Fprint(p.w, string(line[:min(len(line), p.columns-1)]))
+	p.drawn = true
+}
+
+// liveLine says how far an MCIS is, and what is waited for.
+func liveLine(st api.MCIS) string {
+	text := fmt.Sprintf("%s: %s, %d of %d nodes ready", st.Name, st.Phase, st.Ready, st.Desired)
+	if st.Phase == api.PhaseDeleting {
+		text = fmt.Sprintf("%s: %s, %d nodes left", st.Name, st.Phase, len(st.Nodes))
 	}
-	parts := []string{phase}
-	for _, step := range []string{"network", "vm", "join", "delete"} {
-		if count[step] > 0 {
-			parts = append(parts, fmt.Sprintf("%d at %s", count[step], step))
+	var order []string
+	waits := make(map[string][]string)
+	for _, n := range st.Nodes {
+		if n.Phase == "ready" {
+			continue
 		}
+		if waits[n.Phase] == nil {
+			order = append(order, n.Phase)
+		}
+		waits[n.Phase] = append(waits[n.Phase], n.Name)
 	}
-	line := strings.Join(parts, ", ")
-	p.width = len(line)
-	fmt.Fprint(p.w, line)
+	for _, phase := range order {
+		text += "; " + phase + ": " + strings.Join(waits[phase], " ")
+	}
+	return oneLine(text)
 }
 
 // erase removes the live line.
 func (p *progress) erase() {
-	if p.width > 0 {
-		fmt.Fprintf(p.w, "\r%s\r", strings.Repeat(" ", p.width))
-		p.width = 0
+	if p.drawn {
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.drawn = false
 	}
 }
-
-func (p *progress) finish() { p.erase() }

@@ -25,7 +25,7 @@ func newVersionCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v, err := askVersions(cmd)
 			perr := out.print(cmd.OutOrStdout(), v, func(t *table) {
-				t.row("PART", "VERSION", "NOTE")
+				t.head("PART", "VERSION", "NOTE")
 				t.row("client", v.Client, "")
 				if v.Server != "" {
 					t.row("server", v.Server, "")
@@ -48,7 +48,7 @@ func newVersionCommand() *cobra.Command {
 // in any case.
 func askVersions(cmd *cobra.Command) (versions, error) {
 	v := versions{Client: version.Version, Nodes: []api.NodeVersion{}}
-	client, err := dial(api.WithRetry(0))
+	client, err := dial(cmd, api.WithRetry(0))
 	if errors.Is(err, errNoContext) {
 		return v, nil
 	}

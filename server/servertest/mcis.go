@@ -102,8 +102,12 @@ func (m *MCIS) Apply(_ context.Context, spec mcis.Spec) (mcis.Status, error) {
 	return st, nil
 }
 
+// failedConsole is the console of every failed node: twelve lines, with what a
+// machine might send to the terminal of whoever reads it.
+const failedConsole = "line 1\nline 2\nline 3\nline 4\nline 5\nline 6\nline 7\nline 8\nline 9\nline 10\n\x1b[2Jline 11\ncbnetd: no route to host\n"
+
 // Finish ends the run of an MCIS in a phase; every node is ready if it is
-// PhaseReady.
+// PhaseReady, and otherwise failed.
 func (m *MCIS) Finish(name string, phase mcis.Phase) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -114,9 +118,9 @@ func (m *MCIS) finishLocked(name string, phase mcis.Phase) {
 	st := m.all[name]
 	st.Phase, st.Nodes = phase, slices.Clone(st.Nodes)
 	for i := range st.Nodes {
-		st.Nodes[i].Phase = mcis.NodeFailed
+		st.Nodes[i].Phase, st.Nodes[i].Reason, st.Nodes[i].Console = mcis.NodeFailed, "did not join", failedConsole
 		if phase == mcis.PhaseReady {
-			st.Nodes[i].Phase = mcis.NodeReady
+			st.Nodes[i].Phase, st.Nodes[i].Reason, st.Nodes[i].Console = mcis.NodeReady, "", ""
 		}
 	}
 	if phase == mcis.PhaseReady {
