@@ -80,17 +80,20 @@ func (c storedCloud) public() api.Cloud {
 	return api.Cloud{Name: c.Name, Provider: c.Provider, Region: c.Region, Endpoint: c.Endpoint, Added: c.Added}
 }
 
-// errAccount: the account cannot be used as it was given.
-var errAccount = errors.New("bad account")
+// accountError is why an account cannot be used as it was given.
+type accountError struct{ error }
+
+// Unwrap returns the cause.
+func (e accountError) Unwrap() error { return e.error }
 
 // Add stores an account, or replaces the one of the same name. The same again
 // changes nothing. The driver is made once, to find out what is wrong with it.
 func (c *Clouds) Add(ctx context.Context, a Account) (api.Cloud, error) {
 	if err := identity.ParseName(a.Name); err != nil {
-		return api.Cloud{}, fmt.Errorf("%w: name: %w", errAccount, err)
+		return api.Cloud{}, accountError{fmt.Errorf("cloud: %w", err)}
 	}
 	if _, err := c.make(ctx, a); err != nil {
-		return api.Cloud{}, fmt.Errorf("%w: %w", errAccount, err)
+		return api.Cloud{}, accountError{fmt.Errorf("cloud %s: %w", a.Name, err)}
 	}
 	old, revision, err := c.load(ctx, a.Name)
 	if err != nil && !errors.Is(err, mcis.ErrNoCloud) {

@@ -37,6 +37,7 @@ func identify(next http.Handler) http.Handler {
 		id := hex.EncodeToString(b[:])
 		w.Header().Set("X-Request-Id", id)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
 		ctx := context.WithValue(r.Context(), requestIDKey{}, id)
 		ctx = context.WithValue(ctx, remoteKey{}, r.RemoteAddr)
 		next.ServeHTTP(w, r.WithContext(ctx))
@@ -61,16 +62,13 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 	})
 }
 
-// openPaths lists what needs no token: what a node calls before it is one.
-var openPaths = []string{"POST /v1/enroll", "POST /v1/renew", "GET /v1/download/", "HEAD /v1/download/"}
-
-// isOpen reports whether the request needs no token.
+// isOpen reports whether the request needs no token: what a node calls before it
+// is one. The paths are compared as they came, whole: nothing that is written in
+// another way is open.
 func isOpen(r *http.Request) bool {
-	call := r.Method + " " + r.URL.Path
-	for _, p := range openPaths {
-		if call == p || strings.HasSuffix(p, "/") && strings.HasPrefix(call, p) {
-			return true
-		}
+	switch r.Method + " " + r.URL.Path {
+	case "POST /v1/enroll", "POST /v1/renew", "GET /v1/download/" + DownloadName, "HEAD /v1/download/" + DownloadName:
+		return true
 	}
 	return false
 }

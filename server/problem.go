@@ -28,10 +28,13 @@ func (s *Server) problem(ctx context.Context, err error) error {
 	if faults, ok := errors.AsType[mcis.Faults](err); ok {
 		return huma.Error422UnprocessableEntity("the spec has faults", faultDetails(faults)...)
 	}
+	if _, ok := errors.AsType[accountError](err); ok {
+		return huma.Error422UnprocessableEntity(err.Error())
+	}
 	switch {
 	case errors.Is(err, mcis.ErrNotFound):
 		return huma.Error404NotFound(err.Error())
-	case errors.Is(err, mcis.ErrNoCloud), errors.Is(err, errAccount), errors.Is(err, pki.ErrRequest):
+	case errors.Is(err, mcis.ErrNoCloud), errors.Is(err, pki.ErrRequest):
 		return huma.Error422UnprocessableEntity(err.Error())
 	case errors.Is(err, mcis.ErrDeleting):
 		return huma.Error409Conflict(err.Error())

@@ -44,7 +44,7 @@ func (s *Server) routes() {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		writeProblem(w, http.StatusNotFound, "there is nothing at this path")
 	})
-	s.handler = identify(s.recovered(s.authorized(bounded(mux))))
+	s.handler = identify(s.recovered(s.authorized(s.throttled(bounded(mux)))))
 }
 
 // downloadRoute serves the node daemon, past huma: it is no JSON.

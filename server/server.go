@@ -28,6 +28,7 @@ type Server struct {
 	log      *slog.Logger
 
 	history  *history
+	throttle *throttle     // of calls without a token
 	refusals *rate.Limiter // of lines in the log about requests without a token
 	api      huma.API
 	handler  http.Handler
@@ -47,7 +48,7 @@ func New(d Deps) (*Server, error) {
 	s := &Server{
 		pki: d.PKI, admin: d.Admin, clouds: d.Clouds, mcis: d.MCIS, members: d.Members, remote: d.Remote,
 		download: d.Download, log: d.Log,
-		history: newHistory(time.Now()), refusals: rate.NewLimiter(1, 20), stop: make(chan struct{}),
+		history: newHistory(time.Now()), throttle: newThrottle(), refusals: rate.NewLimiter(1, 20), stop: make(chan struct{}),
 		streamTimeout: streamTimeout,
 	}
 	s.routes()

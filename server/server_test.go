@@ -109,8 +109,8 @@ func TestAuthorization(t *testing.T) {
 		{"document without a token", "GET", "/v1/openapi.json", "", 401},
 		{"document", "GET", "/v1/openapi.json", good, 200},
 		{"download without a token", "GET", "/v1/download/cbnetd-linux-amd64", "", 200},
-		{"other files", "GET", "/v1/download/audit.log", "", 404},
-		{"files above", "GET", "/v1/download/..%2Faudit.log", "", 404},
+		{"other files", "GET", "/v1/download/audit.log", "", 401},
+		{"files above", "GET", "/v1/download/..%2Faudit.log", "", 401},
 		{"enrolment with the wrong method", "GET", "/v1/enroll", "", 401},
 		{"unknown query", "GET", "/v1/version?x=1", good, 422},
 	}

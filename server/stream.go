@@ -28,7 +28,6 @@ func (s *Server) stream(f func(ctx context.Context, out *eventWriter) error) *hu
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humago.Unwrap(hc)
 		w.Header().Set("Content-Type", "text/event-stream")
-		w.Header().Set("Cache-Control", "no-store")
 		out := &eventWriter{w: w, rc: http.NewResponseController(w), timeout: s.streamTimeout}
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()

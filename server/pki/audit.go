@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,12 @@ const (
 	// by: entries of refusals, at once and a second.
 	refusedBurst = 200
 	refusedRate  = 1
+	// keptAudit is how many entries the store keeps at least; the file keeps
+	// all. Every pruneAudit entries the older ones go.
+	keptAudit  = 10_000
+	pruneAudit = 1_000
+	// pruneBatch is how many entries go in one transaction; etcd takes 128.
+	pruneBatch = 100
 )
 
 // Outcome says how an audited action ended.
@@ -44,7 +51,8 @@ type Entry struct {
 	Detail  string    `json:"detail,omitempty"`
 }
 
-// audit appends entries to the store and to a file, and never changes one.
+// audit appends entries to the store and to a file, and never changes one. The
+// store keeps the latest, the file all.
 type audit struct {
 	store   Store
 	path    string
@@ -55,6 +63,7 @@ type audit struct {
 	file    *os.File
 	last    int64 // number of the last entry
 	dropped int   // refusals not written since the last entry
+	added   int   // entries since the store was pruned
 }
 
 func newAudit(store Store, path string, log *slog.Logger) *audit {
@@ -81,6 +90,10 @@ func (a *audit) add(ctx context.Context, now time.Time, e Entry) {
 	if err == nil {
 		err = errors.Join(a.appendLocked(line), a.storeLocked(ctx, now, line))
 	}
+	if a.added++; err == nil && a.added >= pruneAudit {
+		a.added = 0
+		err = a.pruneLocked(ctx)
+	}
 	if err != nil {
 		a.log.Error("audit entry not written", "err", err, "action", e.Action, "node", e.Node)
 	}
@@ -96,17 +109,59 @@ func (a *audit) storeLocked(ctx context.Context, now time.Time, line []byte) err
 	})
 }
 
+// pruneLocked removes the oldest entries from the store: it must not fill up.
+func (a *audit) pruneLocked(ctx context.Context) error {
+	items, err := a.store.List(ctx, prefixAudit)
+	if err != nil {
+		return fmt.Errorf("prune audit log: %w", err)
+	}
+	old := items[:max(0, len(items)-keptAudit)]
+	for batch := range slices.Chunk(old, pruneBatch) {
+		ops := make([]kv.Op, 0, len(batch))
+		for _, it := range batch {
+			ops = append(ops, kv.Delete(it.Key))
+		}
+		if err := a.store.Txn(ctx, ops...); err != nil {
+			return fmt.Errorf("prune audit log: %w", err)
+		}
+	}
+	return nil
+}
+
+// openLocked opens the file, anew when another one lies in its place: so it may
+// be moved away at any time. Whoever made it, only its owner may read it.
+func (a *audit) openLocked() error {
+	if a.file != nil {
+		have, err := a.file.Stat()
+		if err != nil {
+			return err
+		}
+		if there, err := os.Stat(a.path); err == nil && os.SameFile(have, there) {
+			return nil
+		}
+		if err := a.file.Close(); err != nil {
+			return err
+		}
+		a.file = nil
+	}
+	f, err := os.OpenFile(a.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Chmod(0o600); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	a.file = f
+	return nil
+}
+
 // appendLocked writes the entry to the file.
 func (a *audit) appendLocked(line []byte) error {
 	if a.path == "" {
 		return nil
 	}
-	if a.file == nil {
-		f, err := os.OpenFile(a.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			return fmt.Errorf("audit log: %w", err)
-		}
-		a.file = f
+	if err := a.openLocked(); err != nil {
+		return fmt.Errorf("audit log: %w", err)
 	}
 	if _, err := a.file.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("audit log: %w", err)
@@ -125,7 +180,7 @@ func (a *audit) close() error {
 	return err
 }
 
-// AuditLog returns the entries in the order of time.
+// AuditLog returns the entries that the store keeps, in the order of time.
 func (s *Service) AuditLog(ctx context.Context) ([]Entry, error) {
 	items, err := s.store.List(ctx, prefixAudit)
 	if err != nil {
