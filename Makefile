@@ -9,10 +9,11 @@ export GOFLAGS      := -trimpath -buildvcs=false
 export CGO_ENABLED  := 0
 export PATH         := $(CURDIR)/.tools/bin:$(PATH)
 
-# Packages that link a cloud's SDK are tested plain, all others with -race.
-SDK     := cloud/(aws|openstack|providers)|cmd/cbserver|test/
-PLAIN    = $(shell $(GO) list ./... | grep -E 'cbnet/($(SDK))')
-RACE     = $(shell $(GO) list ./... | grep -vE 'cbnet/($(SDK))')
+# Packages that link a cloud's SDK or etcd are tested plain, all others with
+# -race: a second build of those takes longer than all tests.
+HEAVY   := cloud/(aws|openstack|providers)|cmd/cbserver|store$$|test/
+PLAIN    = $(shell $(GO) list ./... | grep -E 'cbnet/($(HEAVY))' | grep -v test/e2e)
+RACE     = $(shell $(GO) list ./... | grep -vE 'cbnet/($(HEAVY))')
 # Debian packages the demo and the tests need, beside Go, git and make.
 DEBS := ca-certificates cloud-init curl gcc iproute2 iputils-ping jq libc6-dev nftables procps python3 python3-openstackclient python3-venv
 # Foreign checkers that Debian does not have in a usable version.
@@ -37,9 +38,10 @@ build: ## build cbnetd, cbctl, cbserver and cloudsim into bin/
 test: setup .tools/bin/moto_server build ## run every test: packages, then the whole system on simulated clouds
 	$(GO) vet ./...
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 5m $(RACE)
-	$(GO) test -short -timeout 8m -p 1 $(PLAIN)
+	$(GO) test -short -timeout 5m -p 4 $(PLAIN)
+	$(GO) test -short -timeout 8m ./test/e2e
 
-race: setup ## run the packages without SDKs with the race detector, long tests too
+race: setup ## run the packages without SDKs or etcd with the race detector, long tests too
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(RACE)
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
