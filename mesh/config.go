@@ -87,7 +87,8 @@ type Timing struct {
 	// Rejoin is how often gossip is joined again with members it has lost, with
 	// up to 100 % jitter; a sixth of that when there is nobody left. Default 15 s.
 	Rejoin time.Duration
-	// Save is how long changes to the remembered peers are collected. Default 2 s.
+	// Save is how long changes to the endpoints of remembered peers are
+	// collected. Default 2 s. Who is a member is saved at once.
 	Save time.Duration
 	// Introducers is how long remembered peers have to answer at a start before
 	// introducers are called. Default 2 s.

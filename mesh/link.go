@@ -181,7 +181,7 @@ func (l *link) answered(nonce uint64, now time.Time, echoEvery time.Duration) bo
 	if i < 0 {
 		return false
 	}
-	first := !l.up()
+	first := l.answer.IsZero() || l.misses >= lostAfter
 	l.rtt = now.Sub(l.asked[i].at)
 	l.asked[i] = ask{}
 	l.answer, l.proved, l.misses, l.rounds = now, true, 0, 0

@@ -35,7 +35,7 @@ func (m *Mesh) admit(envelopes [][]byte, source string, wait func(node string) t
 	}
 	if len(fresh) > 0 {
 		m.mu.Lock()
-		m.dirtyLocked()
+		m.saveLocked(saveSoon)
 		m.refreshLocked(fresh)
 		m.mu.Unlock()
 		notify(m.wake)
@@ -93,18 +93,12 @@ func (m *Mesh) yield(node string) time.Duration {
 	return yieldFor
 }
 
-func (m *Mesh) dirtyLocked() {
-	if m.dirty.IsZero() {
-		m.dirty = m.now()
-	}
-}
-
 // refreshLocked brings links in line with the book. Nodes in fresh have just
 // sent a record; if they were unknown they are left alone for so long.
 func (m *Mesh) refreshLocked(fresh map[string]time.Duration) {
 	now := m.now()
 	for name, why := range m.book.prune(m.roots, now) {
-		m.dirtyLocked()
+		m.saveLocked(saveSoon)
 		m.log.Info("peer removed", "peer", name, "reason", why)
 	}
 	members, refused := resolve(m.self, m.book.records, m.provedLocked)

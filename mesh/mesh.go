@@ -42,12 +42,16 @@ type Mesh struct {
 	announce  chan struct{} // 1-deep, for gossip: the own record is new
 	fetch     chan struct{} // 1-deep, for the fetcher
 	lonely    chan struct{} // 1-deep, for the joiner and gossip: look for others now
+	unsaved   chan struct{} // 1-deep, for the saver: saveBy has changed
 	left      chan struct{} // closed by Leave
 
 	publishMu sync.Mutex // held while a record of our own is made
+	saveMu    sync.Mutex // held while peers are written to disk; guards saveFailed
 	applyMu   sync.Mutex // held while the device is set; guards applied and setFailed
 	applied   *overlay.Config
 	setFailed bool
+
+	saveFailed bool
 
 	mu        sync.Mutex // guards the fields below
 	self      *identity.Signed
@@ -62,7 +66,7 @@ type Mesh struct {
 	wants     map[string]*want
 	states    map[string]State // last reported, by node
 	cameUp    bool             // a peer has, since the device was read
-	dirty     time.Time        // peers changed and are not saved since then, zero if not
+	saveBy    time.Time        // when what has changed of the peers is to be on disk, zero if nothing has
 	wire      *wire
 	list      *memberlist.Memberlist
 	running   bool
@@ -96,7 +100,7 @@ func New(cfg Config) (*Mesh, error) {
 		metrics: newMetrics(), now: time.Now, warnings: rate.NewLimiter(1, 20),
 		ready: make(chan struct{}), changed: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		announce: make(chan struct{}, 1), fetch: make(chan struct{}, 1), lonely: make(chan struct{}, 1),
-		left: make(chan struct{}),
+		unsaved: make(chan struct{}, 1), left: make(chan struct{}),
 		book: newBook(), links: map[string]*link{}, byIP: map[netip.Addr]string{}, learned: map[string]netip.AddrPort{},
 		clashes: map[string]string{}, conflicts: map[string]digest{}, wants: map[string]*want{}, states: map[string]State{},
 	}
@@ -168,7 +172,9 @@ func (m *Mesh) Leave(ctx context.Context) error {
 	}
 	told := m.spreadSelf(ctx)
 	m.log.Info("left the mesh", "told", told)
+	m.saveMu.Lock() // from now on nothing is saved
 	err := m.store.forgetPeers()
+	m.saveMu.Unlock()
 	close(m.left)
 	return err
 }

@@ -294,3 +294,25 @@ func TestMovedNodeIsFoundAgain(t *testing.T) {
 		eventually(t, 2*time.Second, "up again", func() bool { return allUp(a, b) })
 	})
 }
+
+// TestCrashRightAfterJoining: a node that was up for a moment knows the others
+// when it is back, though nobody introduces it.
+func TestCrashRightAfterJoining(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		l := newLab(t)
+		intro := l.introducer().start()
+		a, b := l.add(2).start(), l.add(3).start()
+		eventually(t, 5*time.Second, "all up", func() bool { return allUp(intro, a, b) })
+		pause(200 * time.Millisecond)
+		for _, n := range []*node{intro, a, b} {
+			n.crash()
+		}
+		for _, n := range []*node{a, b} {
+			n.host.Boot()
+			n.start()
+		}
+		eventually(t, 3*time.Second, "up again without introducer", func() bool { return allUp(a, b) })
+		a.stop()
+		b.stop()
+	})
+}

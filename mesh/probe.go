@@ -35,7 +35,7 @@ func (m *Mesh) takeEcho(from netip.Addr, e echo) {
 		}
 	case echoAnswer:
 		was := l.up()
-		if l.answered(e.nonce, now, m.echoEveryLocked()) && !was {
+		if l.answered(e.nonce, now, m.echoEveryLocked()) && !was && l.up() {
 			cameUp, m.cameUp = true, true
 		}
 	}
@@ -123,7 +123,7 @@ func (m *Mesh) observe() {
 		if l := byKey[s.PublicKey]; l != nil {
 			l.observe(s, now)
 			if l.learn(now) {
-				m.dirtyLocked()
+				m.saveLocked(m.timing.Save)
 			}
 		}
 	}

@@ -383,3 +383,26 @@ func TestSummaryRoundTrip(t *testing.T) {
 		t.Errorf("got %+v, %v; want %+v", got, err, s)
 	}
 }
+
+// A peer whose record says that it stopped may answer before its new record is
+// here. It is not asked again at once each time: that would go on as fast as
+// packets travel.
+func TestAnswersOfAnAwayPeerArePaced(t *testing.T) {
+	a := newAuthority(t)
+	now := time.Now()
+	l := newLink(a.record("b", 2, 2, now, identity.Record{Away: true}), now, now, netip.MustParseAddrPort("203.0.113.7:51820"))
+	l.greet = now.Add(greetFor)
+	l.offer(nil, now)
+	asked := 0
+	for range 100 {
+		nonce, ok := l.step(now, Timing{}.withDefaults(), 3*time.Second)
+		if !ok {
+			break
+		}
+		asked++
+		l.answered(nonce, now, 3*time.Second)
+	}
+	if asked > 2 {
+		t.Errorf("asked %d times in no time, want at most 2", asked)
+	}
+}

@@ -58,6 +58,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	part(func() { m.fetchLoop(run) })
 	part(func() { m.gossipLoop(run, list) })
 	part(func() { m.joinLoop(run) })
+	part(func() { m.saveLoop(run) })
 	m.loop(run)
 	m.stop(ctx)
 	cancel()
@@ -117,7 +118,6 @@ func (m *Mesh) loop(ctx context.Context) {
 			m.expire()
 		}
 		m.tick(ctx, fresh)
-		m.save(false)
 		if now.Sub(looked) > 5*time.Second {
 			looked = now
 			if m.moved() {
@@ -164,35 +164,12 @@ func (m *Mesh) stop(ctx context.Context) {
 		} else {
 			m.log.Debug("away", "told", m.spreadSelf(ctx))
 		}
-		m.save(true)
+		m.save()
 	}
 	m.mu.Lock()
 	list := m.list
 	m.mu.Unlock()
 	if err := list.Leave(200 * time.Millisecond); err != nil {
 		m.log.Debug("gossip leave", "err", err)
-	}
-}
-
-// save writes the peers to disk once changes have been collected for a while,
-// or at once.
-func (m *Mesh) save(now bool) {
-	m.mu.Lock()
-	if !now && (m.dirty.IsZero() || m.now().Sub(m.dirty) < m.timing.Save) {
-		m.mu.Unlock()
-		return
-	}
-	m.dirty = time.Time{}
-	ps := make([]remembered, 0, len(m.book.records))
-	for name, s := range m.book.records {
-		r := remembered{Envelope: s.Envelope, Endpoint: m.learned[name]}
-		if l := m.links[name]; l != nil {
-			r.Endpoint = l.learned
-		}
-		ps = append(ps, r)
-	}
-	m.mu.Unlock()
-	if err := m.store.savePeers(ps); err != nil {
-		m.log.Error("peers not saved", "err", err)
 	}
 }
