@@ -94,6 +94,7 @@ if [ -n "${KEEP:-}" ]; then
 		  curl -s $(url admin)/inventory | jq .
 		  bin/cbctl mcis delete shop --yes
 	END
+	trap 'step stopped; exit 0' INT TERM
 	wait "${pids[0]}"
 fi
 
