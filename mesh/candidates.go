@@ -24,7 +24,8 @@ func candidates(self place, peer identity.Record) []identity.Endpoint {
 	var network, lan, public, observed []identity.Endpoint
 	for _, e := range peer.Endpoints {
 		a := e.Addr.Addr().Unmap()
-		if !usableAddr(a) || contains(self.overlay, a) || slices.ContainsFunc(self.prefixes, func(p netip.Prefix) bool { return p.Addr() == a }) && e.Kind == identity.KindPrivate {
+		e.Addr = netip.AddrPortFrom(a, e.Addr.Port()) // as the device says it
+		if !sendable(e.Addr, self.overlay) || slices.ContainsFunc(self.prefixes, func(p netip.Prefix) bool { return p.Addr() == a }) && e.Kind == identity.KindPrivate {
 			continue // of no use, a loop, or an address of our own
 		}
 		switch {
@@ -41,6 +42,15 @@ func candidates(self place, peer identity.Record) []identity.Endpoint {
 		}
 	}
 	return unique(slices.Concat(network, lan, public, observed))
+}
+
+// sendable reports whether packets to the endpoint can leave the host outside
+// the tunnel. The device refuses its whole configuration if one endpoint lies
+// inside the overlay, and a member can make itself look as if it were there, by
+// its record or by calling through the tunnel.
+func sendable(e netip.AddrPort, overlay []netip.Prefix) bool {
+	a := e.Addr().Unmap()
+	return usableAddr(a) && e.Port() != 0 && !contains(overlay, a)
 }
 
 func contains(ps []netip.Prefix, a netip.Addr) bool {

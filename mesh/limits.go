@@ -23,6 +23,9 @@ const (
 	maxWantTries = 8
 	// fetchEvery is the least time between two fetches of one node's record.
 	fetchEvery = 100 * time.Millisecond
+	// maxRefusals is how often the device is set again at once without the
+	// endpoints that it refuses.
+	maxRefusals = 16
 	// maxStreams bounds the TCP connections served at once on the overlay.
 	maxStreams = 256
 	// maxPackets bounds the packets queued for memberlist.

@@ -38,8 +38,9 @@ type link struct {
 	trial    time.Time // the present one began
 	rounds   int       // through tries without success
 	endpoint netip.AddrPort
-	reset    bool // take the peer out of the device and put it back: starts a handshake at once
-	known    bool // the device has been told of the peer
+	refused  []netip.AddrPort // the device takes none of them
+	reset    bool             // take the peer out of the device and put it back: starts a handshake at once
+	known    bool             // the device has been told of the peer
 
 	// What the device said last.
 	status overlay.PeerStatus
@@ -83,7 +84,7 @@ func (l *link) offer(cs []identity.Endpoint, now time.Time) {
 		tries = append(tries, l.learned)
 	}
 	for _, c := range cs {
-		if !slices.Contains(tries, c.Addr) {
+		if !slices.Contains(tries, c.Addr) && !slices.Contains(l.refused, c.Addr) {
 			tries = append(tries, c.Addr)
 		}
 	}
@@ -103,6 +104,19 @@ func (l *link) offer(cs []identity.Endpoint, now time.Time) {
 		// WireGuard may be waiting to try the old one again, or, where there was
 		// none, has failed to send and waits as long: for 5 s.
 		l.reset = l.known && l.endpoint != old
+	}
+}
+
+// refuse takes an endpoint out for good, since the device takes it for no peer.
+func (l *link) refuse(e netip.AddrPort) {
+	l.refused = append(l.refused, e)
+	l.tries = slices.DeleteFunc(l.tries, func(a netip.AddrPort) bool { return a == e })
+	l.chosen = 0
+	if l.learned == e {
+		l.learned = netip.AddrPort{}
+	}
+	if l.endpoint == e {
+		l.endpoint = netip.AddrPort{}
 	}
 }
 

@@ -174,13 +174,11 @@ func (m *Mesh) apply(ctx context.Context) error {
 		return nil
 	}
 	m.applied = nil
-	var err error
-	if len(resets) > 0 {
-		without := cfg
-		without.Peers = slices.DeleteFunc(slices.Clone(cfg.Peers), func(p overlay.Peer) bool { return slices.Contains(resets, p.PublicKey) })
-		err = m.cfg.Device.Set(ctx, without)
+	err := m.set(ctx, cfg, resets)
+	for try := 0; try < maxRefusals && m.refuse(err); try++ {
+		cfg, _ = m.wanted()
+		err = m.set(ctx, cfg, resets)
 	}
-	err = errors.Join(err, m.cfg.Device.Set(ctx, cfg))
 	m.metrics.sets.WithLabelValues(result(err)).Inc()
 	if failed := err != nil && ctx.Err() == nil; failed != m.setFailed {
 		m.setFailed = failed
@@ -194,6 +192,57 @@ func (m *Mesh) apply(ctx context.Context) error {
 		return err
 	}
 	m.applied = &cfg
+	return nil
+}
+
+// set sets the device, at first without the peers that are to be reset.
+func (m *Mesh) set(ctx context.Context, cfg overlay.Config, resets []overlay.Key) error {
+	var err error
+	if len(resets) > 0 {
+		without := cfg
+		without.Peers = slices.DeleteFunc(slices.Clone(cfg.Peers), func(p overlay.Peer) bool { return slices.Contains(resets, p.PublicKey) })
+		err = m.cfg.Device.Set(ctx, without)
+	}
+	return errors.Join(err, m.cfg.Device.Set(ctx, cfg))
+}
+
+// refuse takes those endpoints out that the device names as the reason why it
+// was not set: one peer must not keep the others out. It reports whether there
+// were any.
+func (m *Mesh) refuse(err error) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := false
+	for _, fault := range routeErrors(err) {
+		for name, l := range m.links {
+			if overlay.Key(l.signed.Record.WireGuardKey) != fault.Peer || l.endpoint != fault.Of {
+				continue
+			}
+			found = true
+			l.refuse(fault.Of)
+			m.metrics.records.WithLabelValues("endpoint").Inc()
+			m.warn("endpoint refused", "peer", name, "endpoint", fault.Of, "reason", fault.What)
+		}
+	}
+	return found
+}
+
+// routeErrors finds the faults of single endpoints in all branches of an error.
+func routeErrors(err error) []*overlay.RouteError {
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+	case *overlay.RouteError:
+		if !e.Peer.IsZero() {
+			return []*overlay.RouteError{e}
+		}
+	case interface{ Unwrap() error }:
+		return routeErrors(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		var found []*overlay.RouteError
+		for _, err := range e.Unwrap() {
+			found = append(found, routeErrors(err)...)
+		}
+		return found
+	}
 	return nil
 }
 

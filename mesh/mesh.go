@@ -204,7 +204,7 @@ func (m *Mesh) applyRevocations(ctx context.Context, signed []byte, source strin
 	}
 	m.log.Info("revocation list in force", "number", m.roots.RevocationNumber(), "source", source)
 	if m.roots.Revoked(m.cfg.Bundle.Certificate) {
-		m.log.Error("this node's own certificate is revoked: the others refuse it")
+		m.log.Error("this node's own certificate is revoked: it stops, and the others refuse it")
 	}
 	m.mu.Lock()
 	m.refreshLocked(nil)

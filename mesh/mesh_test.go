@@ -181,7 +181,12 @@ func TestRevokeSpreads(t *testing.T) {
 		if err := bad.mesh.Revoke(context.Background(), list); err != nil { // it may know already
 			t.Error(err)
 		}
-		bad.stop()
+		if err := bad.wait(); !errors.Is(err, identity.ErrRevoked) {
+			t.Errorf("Run of a node that learns that it is revoked: got %v", err)
+		}
+		if got := bad.log.String(); !strings.Contains(got, "own certificate is revoked") {
+			t.Errorf("log does not say why it stops:\n%s", got)
+		}
 		if err := bad.start().wait(); !errors.Is(err, identity.ErrRevoked) {
 			t.Errorf("start of a node that knows it is revoked: got %v", err)
 		}

@@ -122,7 +122,7 @@ func (m *Mesh) observe() {
 	for _, s := range statuses {
 		if l := byKey[s.PublicKey]; l != nil {
 			l.observe(s, now)
-			if l.learn(now) {
+			if sendable(s.Endpoint, m.where.overlay) && l.learn(now) {
 				m.saveLocked(m.timing.Save)
 			}
 		}

@@ -12,7 +12,8 @@ import (
 )
 
 // Run takes part in the mesh until ctx ends, then says that this node is away,
-// or until Leave. It blocks; all its goroutines end before it returns. The
+// or until Leave, or until its own certificate is revoked, which gives
+// [identity.ErrRevoked]. It blocks; all its goroutines end before it returns. The
 // device keeps its peers: closing it is the caller's part.
 func (m *Mesh) Run(ctx context.Context) error {
 	unregister, err := m.metrics.register(m.cfg.Registerer)
@@ -59,10 +60,10 @@ func (m *Mesh) Run(ctx context.Context) error {
 	part(func() { m.gossipLoop(run, list) })
 	part(func() { m.joinLoop(run) })
 	part(func() { m.saveLoop(run) })
-	m.loop(run)
-	m.stop(ctx)
+	end := m.loop(run)
+	m.stop(ctx, end)
 	cancel()
-	return errors.Join(g.Wait(), list.Shutdown())
+	return errors.Join(end, g.Wait(), list.Shutdown())
 }
 
 // load reads what the last run left. What is damaged or no longer valid is
@@ -97,15 +98,17 @@ func (m *Mesh) load() error {
 			continue
 		}
 		m.book.add(s)
-		if p.Endpoint.IsValid() && usableAddr(p.Endpoint.Addr().Unmap()) {
+		if sendable(p.Endpoint, m.where.overlay) {
 			m.learned[s.Grant.Node] = p.Endpoint
 		}
 	}
 	return nil
 }
 
-// loop is level-triggered: events only wake it, and each turn computes all.
-func (m *Mesh) loop(ctx context.Context) {
+// loop is level-triggered: events only wake it, and each turn computes all. It
+// ends with ctx, after a leave, or with an error if this node is revoked: up to
+// a second later, so that whoever told it can be answered and others be told.
+func (m *Mesh) loop(ctx context.Context) error {
 	ticker := time.NewTicker(m.timing.Tick)
 	defer ticker.Stop()
 	var observed, looked time.Time
@@ -115,6 +118,9 @@ func (m *Mesh) loop(ctx context.Context) {
 		fresh := now.Sub(observed) >= time.Second
 		if fresh {
 			observed = now
+			if m.roots.Revoked(m.cfg.Bundle.Certificate) {
+				return fmt.Errorf("own certificate: %w", identity.ErrRevoked)
+			}
 			m.expire()
 		}
 		m.tick(ctx, fresh)
@@ -128,9 +134,9 @@ func (m *Mesh) loop(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-m.left:
-			return
+			return nil
 		case <-m.wake:
 		case <-ticker.C:
 		}
@@ -150,22 +156,23 @@ func (m *Mesh) expire() {
 	}
 }
 
-// stop says goodbye: away unless the node has left, within about a second.
-func (m *Mesh) stop(ctx context.Context) {
+// stop says goodbye within about a second: away, unless the node has left or
+// nobody would believe it for what ended it.
+func (m *Mesh) stop(ctx context.Context, end error) {
 	m.mu.Lock()
 	left := m.leaving
 	m.running = false
 	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), awayBudget)
 	defer cancel()
-	if !left {
+	if !left && end == nil {
 		if err := m.publish(standingAway, 0); err != nil {
 			m.log.Warn("peers not told of the stop", "err", err)
 		} else {
 			m.log.Debug("away", "told", m.spreadSelf(ctx))
 		}
-		m.save()
 	}
+	m.save()
 	m.mu.Lock()
 	list := m.list
 	m.mu.Unlock()

@@ -92,6 +92,7 @@ type Host struct {
 	config overlay.Config
 	peers  map[overlay.Key]*peer
 	sets   int
+	refuse netip.AddrPort // an endpoint that the device takes for no peer
 }
 
 // peer is one of a device's peers at this moment.
@@ -140,6 +141,23 @@ func (h *Host) Config() overlay.Config {
 	h.fabric.mu.Lock()
 	defer h.fabric.mu.Unlock()
 	return h.config
+}
+
+// Refuse has the device refuse configurations with an endpoint.
+func (h *Host) Refuse(e netip.AddrPort) {
+	h.fabric.mu.Lock()
+	defer h.fabric.mu.Unlock()
+	h.refuse = e
+}
+
+// Roam has the device believe that a peer called from an endpoint.
+func (h *Host) Roam(key overlay.Key, e netip.AddrPort) {
+	h.fabric.mu.Lock()
+	defer h.fabric.mu.Unlock()
+	if p := h.peers[key]; p != nil {
+		p.status.Endpoint = e
+		p.status.RxBytes += 148
+	}
 }
 
 // Sets returns how often the device was set.

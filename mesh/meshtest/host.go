@@ -23,23 +23,17 @@ var (
 )
 
 // Set implements mesh.Device. Peers that stay keep their sessions; an endpoint
-// is applied when it changes in the configuration. It refuses what WireGuard
-// would silently get wrong.
+// is applied when it changes in the configuration. It refuses what the real
+// device refuses.
 func (h *Host) Set(_ context.Context, c overlay.Config) error {
 	h.fabric.mu.Lock()
 	defer h.fabric.mu.Unlock()
-	owner := map[netip.Prefix]overlay.Key{}
-	keys := map[overlay.Key]bool{}
+	if err := c.Validate(); err != nil {
+		return err
+	}
 	for _, p := range c.Peers {
-		if keys[p.PublicKey] {
-			return fmt.Errorf("two peers with key %s", p.PublicKey)
-		}
-		keys[p.PublicKey] = true
-		for _, a := range p.AllowedIPs {
-			if _, ok := owner[a]; ok {
-				return fmt.Errorf("two peers with address %s", a)
-			}
-			owner[a] = p.PublicKey
+		if p.Endpoint.IsValid() && p.Endpoint == h.refuse {
+			return fmt.Errorf("set: %w", &overlay.RouteError{Peer: p.PublicKey, Of: p.Endpoint, What: "an endpoint to refuse"})
 		}
 	}
 	before := map[overlay.Key]overlay.Peer{}
