@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -35,7 +37,7 @@ func (m *Mesh) openGossip(w *wire) (*memberlist.Memberlist, error) {
 	c.TCPTimeout = requestTimeout
 	c.DNSConfigPath = "" // addresses only, never names
 	c.Logger = log.New(gossipLog{m.log}, "", 0)
-	d := &gossipDelegate{m}
+	d := newGossipDelegate(m)
 	c.Delegate, c.Alive, c.Conflict, c.Merge = d, d, d, d
 	list, err := memberlist.Create(c)
 	if err != nil {
@@ -46,7 +48,44 @@ func (m *Mesh) openGossip(w *wire) (*memberlist.Memberlist, error) {
 
 // gossipDelegate is what memberlist calls. All methods return at once; none
 // calls memberlist back, which holds its locks meanwhile.
-type gossipDelegate struct{ m *Mesh }
+type gossipDelegate struct {
+	m *Mesh
+
+	mu     sync.Mutex // guards starts
+	starts map[string][]gossipStart
+}
+
+// gossipStart is one start of a node, and so one name that memberlist knows.
+type gossipStart struct {
+	boot string
+	seen time.Time
+}
+
+func newGossipDelegate(m *Mesh) *gossipDelegate {
+	return &gossipDelegate{m: m, starts: map[string][]gossipStart{}}
+}
+
+// known notes a start of a node and reports whether memberlist may keep it.
+// Anybody in gossip can invent starts, and memberlist keeps whatever it is told.
+func (d *gossipDelegate) known(node, boot string) bool {
+	now := d.m.now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ss := slices.DeleteFunc(d.starts[node], func(s gossipStart) bool { return now.Sub(s.seen) > startFor })
+	i := slices.IndexFunc(ss, func(s gossipStart) bool { return s.boot == boot })
+	ok := i >= 0 || len(ss) < maxStarts
+	switch {
+	case i >= 0:
+		ss[i].seen = now
+	case ok:
+		ss = append(ss, gossipStart{boot, now})
+	}
+	if d.starts[node] == nil && len(d.starts) >= 2*maxMembers {
+		clear(d.starts) // of members that are gone
+	}
+	d.starts[node] = ss
+	return ok
+}
 
 var (
 	_ memberlist.Delegate         = (*gossipDelegate)(nil)
@@ -104,7 +143,7 @@ func (d *gossipDelegate) MergeRemoteState(b []byte, _ bool) {
 
 // NotifyAlive implements memberlist.AliveDelegate. It looks at where and what a
 // member claims to be; a new digest leads to a fetch. It refuses single members
-// that cannot be right, never a whole merge.
+// that cannot be right or whose records are not here yet, never a whole merge.
 func (d *gossipDelegate) NotifyAlive(n *memberlist.Node) error {
 	m := d.m
 	node, boot, err := splitGossipName(n.Name)
@@ -128,10 +167,15 @@ func (d *gossipDelegate) NotifyAlive(n *memberlist.Node) error {
 	m.mu.Lock()
 	s := m.book.records[node]
 	m.mu.Unlock()
-	if s != nil && s.Grant.IP != addr.Unmap() {
-		return fmt.Errorf("member %s at %s, its certificate grants %s: %w", n.Name, addr, s.Grant.IP, identity.ErrGrant)
-	}
 	m.want(node, mt.digest, node)
+	switch {
+	case s == nil: // memberlist must not reach it before the device can
+		return fmt.Errorf("member %s without a record: %w", n.Name, errMessage)
+	case s.Grant.IP != addr.Unmap():
+		return fmt.Errorf("member %s at %s, its certificate grants %s: %w", n.Name, addr, s.Grant.IP, identity.ErrGrant)
+	case !d.known(node, boot):
+		return fmt.Errorf("member %s: too many starts: %w", n.Name, errMessage)
+	}
 	return nil
 }
 

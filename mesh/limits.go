@@ -17,8 +17,10 @@ const (
 	maxReply = 16 << 20
 	// maxNames bounds the records asked for in one request.
 	maxNames = 256
-	// maxWanted bounds the records that are known to exist but not yet here.
+	// maxWanted bounds the records of unknown nodes that are said to exist.
 	maxWanted = maxMembers
+	// maxAsked bounds the members that are asked for records at once.
+	maxAsked = 16
 	// maxWantTries is how often a record is asked for before the hint is dropped.
 	maxWantTries = 8
 	// fetchEvery is the least time between two fetches of one node's record.
@@ -28,6 +30,12 @@ const (
 	maxRefusals = 16
 	// maxStreams bounds the TCP connections served at once on the overlay.
 	maxStreams = 256
+	// maxPerMember bounds those of one member.
+	maxPerMember = 32
+	// maxStarts bounds the starts of one node that gossip knows at once, each
+	// for startFor since it was last heard of.
+	maxStarts = 8
+	startFor  = time.Minute
 	// maxPackets bounds the packets queued for memberlist.
 	maxPackets = 1024
 	// pushWorkers is how many members a record is pushed to at once.

@@ -64,6 +64,7 @@ type Mesh struct {
 	clashes   map[string]string         // last logged, by node
 	conflicts map[string]digest         // of records refused as conflicts, by node
 	wants     map[string]*want
+	asking    map[string]bool  // members that a fetch is under way from
 	states    map[string]State // last reported, by node
 	cameUp    bool             // a peer has, since the device was read
 	saveBy    time.Time        // when what has changed of the peers is to be on disk, zero if nothing has
@@ -102,7 +103,7 @@ func New(cfg Config) (*Mesh, error) {
 		announce: make(chan struct{}, 1), fetch: make(chan struct{}, 1), lonely: make(chan struct{}, 1),
 		unsaved: make(chan struct{}, 1), left: make(chan struct{}),
 		book: newBook(), links: map[string]*link{}, byIP: map[netip.Addr]string{}, learned: map[string]netip.AddrPort{},
-		clashes: map[string]string{}, conflicts: map[string]digest{}, wants: map[string]*want{}, states: map[string]State{},
+		clashes: map[string]string{}, conflicts: map[string]digest{}, wants: map[string]*want{}, asking: map[string]bool{}, states: map[string]State{},
 	}
 	if m.net == nil {
 		m.net = hostNet{}

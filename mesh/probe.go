@@ -39,8 +39,8 @@ func (m *Mesh) takeEcho(from netip.Addr, e echo) {
 			cameUp, m.cameUp = true, true
 		}
 	}
+	m.heedLocked(name, e.meta.digest)
 	m.mu.Unlock()
-	m.want(name, e.meta.digest, name)
 	if e.revocations > 0 {
 		m.want(wantList, digest{version: e.revocations}, name)
 	}

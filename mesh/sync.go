@@ -182,7 +182,7 @@ func (m *Mesh) want(node string, d digest, source string) {
 	}
 	w := m.wants[node]
 	if w == nil {
-		if len(m.wants) >= maxWanted {
+		if m.book.records[node] == nil && node != wantList && len(m.wants) >= maxWanted && !m.dropWantLocked() {
 			return
 		}
 		w = &want{}
@@ -194,7 +194,50 @@ func (m *Mesh) want(node string, d digest, source string) {
 	if !slices.Contains(w.sources, source) && len(w.sources) < 4 {
 		w.sources = append(w.sources, source)
 	}
-	notify(m.fetch)
+	if !w.next.After(m.now()) {
+		notify(m.fetch)
+	}
+}
+
+// heedLocked notes what a node has itself told of its record, through the
+// tunnel: whatever others have said of it meanwhile gives way.
+func (m *Mesh) heedLocked(node string, d digest) {
+	if m.hasLocked(node, d) {
+		return
+	}
+	next := m.now()
+	w := m.wants[node]
+	if w != nil {
+		if w.digest == d && slices.Equal(w.sources, []string{node}) {
+			return
+		}
+		if paced := next.Add(fetchEvery); w.tries > 0 && w.next.After(next) {
+			next = paced
+			if w.next.Before(paced) {
+				next = w.next
+			}
+		}
+	}
+	m.wants[node] = &want{digest: d, sources: []string{node}, next: next}
+	if w == nil || next.Before(w.next) { // else the fetcher looks then anyway
+		notify(m.fetch)
+	}
+}
+
+// dropWantLocked makes room by a record of an unknown node that was asked for
+// in vain, if there is one among some.
+func (m *Mesh) dropWantLocked() bool {
+	looked := 0
+	for node, w := range m.wants {
+		if node != wantList && m.book.records[node] == nil && w.tries > 0 {
+			delete(m.wants, node)
+			return true
+		}
+		if looked++; looked == 16 {
+			break
+		}
+	}
+	return false
 }
 
 // hasLocked reports whether what a digest stands for is of no interest.
@@ -218,18 +261,21 @@ func (m *Mesh) satisfyLocked(node string) {
 	}
 }
 
-// fetchLoop gets what is wanted until ctx ends.
+// fetchLoop gets what is wanted until ctx ends. Each member is asked apart: one
+// that does not answer holds up nobody else.
 func (m *Mesh) fetchLoop(ctx context.Context) {
-	for {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for ctx.Err() == nil {
 		batches, next := m.fetchPlan()
-		if len(batches) > 0 {
-			var g errgroup.Group
-			g.SetLimit(8)
-			for source, names := range batches {
-				g.Go(func() error { m.fetchFrom(ctx, source, names); return nil })
-			}
-			_ = g.Wait() // the functions return no error
-			continue
+		for source, names := range batches {
+			wg.Go(func() {
+				m.fetchFrom(ctx, source, names)
+				m.mu.Lock()
+				delete(m.asking, source)
+				m.mu.Unlock()
+				notify(m.fetch)
+			})
 		}
 		var timer <-chan time.Time
 		if next > 0 {
@@ -237,7 +283,6 @@ func (m *Mesh) fetchLoop(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-			return
 		case <-m.fetch:
 		case <-timer:
 		}
@@ -245,7 +290,7 @@ func (m *Mesh) fetchLoop(ctx context.Context) {
 }
 
 // fetchPlan decides what to ask whom now, and when to look again (0: when
-// something is wanted).
+// something is wanted). Whom it names counts as asked until told otherwise.
 func (m *Mesh) fetchPlan() (batches map[string][]string, next time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -253,31 +298,40 @@ func (m *Mesh) fetchPlan() (batches map[string][]string, next time.Duration) {
 	batches = map[string][]string{}
 	var up []string
 	for name, l := range m.links {
-		if l.up() || l.live(now) {
+		if (l.up() || l.live(now)) && !m.asking[name] {
 			up = append(up, name)
 		}
 	}
 	for node, w := range m.wants {
-		if wait := w.next.Sub(now); wait > 0 {
-			if next == 0 || wait < next {
-				next = wait
-			}
-			continue
-		}
-		if w.tries >= maxWantTries {
+		wait := w.next.Sub(now)
+		if wait <= 0 && w.tries >= maxWantTries {
 			delete(m.wants, node)
 			continue
 		}
-		source := pickSource(w.sources, up)
-		w.tries++
-		w.next = now.Add(fetchEvery << w.tries)
-		if source == "" || len(batches[source]) >= maxNames {
-			next = fetchEvery
-			continue
+		if wait <= 0 {
+			wait = m.batchLocked(batches, up, node, w)
 		}
-		batches[source] = append(batches[source], node)
+		if next == 0 || wait < next {
+			next = wait
+		}
 	}
 	return batches, next
+}
+
+// batchLocked puts a want into the batch of someone who may have it, and returns
+// when to look at it again.
+func (m *Mesh) batchLocked(batches map[string][]string, up []string, node string, w *want) time.Duration {
+	source := pickSource(w.sources, up)
+	full := len(batches[source]) >= maxNames || len(batches[source]) == 0 && len(m.asking) >= maxAsked
+	if source == "" || full {
+		return fetchEvery
+	}
+	w.tries++
+	wait := fetchEvery << w.tries
+	w.next = m.now().Add(wait)
+	batches[source] = append(batches[source], node)
+	m.asking[source] = true
+	return wait
 }
 
 // pickSource chooses whom to ask: one that has said to have it if it can be

@@ -29,8 +29,10 @@ type wire struct {
 	listener net.Listener
 	packetCh chan *memberlist.Packet
 	streamCh chan net.Conn
-	streams  chan struct{} // one token per connection being served
-	done     chan struct{} // closed by Shutdown
+	streams  chan struct{}      // one token per connection being served
+	mu       sync.Mutex         // guards inside
+	inside   map[netip.Addr]int // those connections, by member
+	done     chan struct{}      // closed by Shutdown
 	wg       sync.WaitGroup
 	once     sync.Once
 }
@@ -54,6 +56,7 @@ func openWire(ctx context.Context, n Net, ip netip.Addr, h wireHandler, log *slo
 		packetCh: make(chan *memberlist.Packet, maxPackets),
 		streamCh: make(chan net.Conn),
 		streams:  make(chan struct{}, maxStreams),
+		inside:   map[netip.Addr]int{},
 		done:     make(chan struct{}),
 	}
 	var err error
@@ -111,19 +114,40 @@ func (w *wire) accept(ctx context.Context) {
 			continue
 		}
 		from := addrOf(conn.RemoteAddr())
-		if !w.handler.isMember(from) {
+		if !w.handler.isMember(from) || !w.enter(from) {
 			closeQuietly(conn)
 			continue
 		}
-		select {
-		case w.streams <- struct{}{}:
-			w.wg.Go(func() {
-				defer func() { <-w.streams }()
-				w.stream(ctx, conn, from)
-			})
-		default:
-			closeQuietly(conn)
-		}
+		w.wg.Go(func() {
+			defer w.leave(from)
+			w.stream(ctx, conn, from)
+		})
+	}
+}
+
+// enter reports whether one more connection of the member may be served; the
+// caller then must call leave.
+func (w *wire) enter(from netip.Addr) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.inside[from] >= maxPerMember {
+		return false
+	}
+	select {
+	case w.streams <- struct{}{}:
+		w.inside[from]++
+		return true
+	default:
+		return false
+	}
+}
+
+func (w *wire) leave(from netip.Addr) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	<-w.streams
+	if w.inside[from]--; w.inside[from] == 0 {
+		delete(w.inside, from)
 	}
 }
 
