@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -91,6 +92,10 @@ func (e accountError) Unwrap() error { return e.error }
 func (c *Clouds) Add(ctx context.Context, a Account) (api.Cloud, error) {
 	if err := identity.ParseName(a.Name); err != nil {
 		return api.Cloud{}, accountError{fmt.Errorf("cloud: %w", err)}
+	}
+	if u, err := url.Parse(a.Endpoint); err != nil || u.User != nil {
+		// Endpoints are shown and logged; what is wrong with it stays unsaid.
+		return api.Cloud{}, accountError{fmt.Errorf("cloud %s: endpoint: want a URL without user and password", a.Name)}
 	}
 	if _, err := c.make(ctx, a); err != nil {
 		return api.Cloud{}, accountError{fmt.Errorf("cloud %s: %w", a.Name, err)}

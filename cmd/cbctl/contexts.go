@@ -176,7 +176,11 @@ func newContextCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := readContext(path); err != nil {
+			_, err = readContext(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("there is no context %s; see cbctl context list", args[0])
+			}
+			if err != nil {
 				return err
 			}
 			return useContext(dir, args[0])

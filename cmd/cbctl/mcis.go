@@ -77,6 +77,7 @@ func newMCISPlan() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "`FILE` with the spec, - for standard input")
+	cmd.Flags().Bool("yes", false, "for symmetry with apply: a plan never asks")
 	out.register(cmd)
 	return cmd
 }
