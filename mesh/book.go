@@ -36,7 +36,7 @@ func newBook() *book { return &book{records: make(map[string]*identity.Signed)} 
 func (b *book) judge(s *identity.Signed) verdict {
 	have, ok := b.records[s.Grant.Node]
 	switch {
-	case !ok && len(b.records) >= maxMembers:
+	case !ok && len(b.records) >= maxMembers && b.oldestLeft() == "":
 		return verdictFull
 	case !ok:
 		return verdictNew
@@ -55,10 +55,25 @@ func (b *book) judge(s *identity.Signed) verdict {
 // add takes a verified record if it is new or newer.
 func (b *book) add(s *identity.Signed) verdict {
 	v := b.judge(s)
+	if v == verdictNew && len(b.records) >= maxMembers {
+		delete(b.records, b.oldestLeft())
+	}
 	if v == verdictNew || v == verdictNewer {
 		b.records[s.Grant.Node] = s
 	}
 	return v
+}
+
+// oldestLeft returns who left first of those whose records are kept, "" if
+// nobody: in a full book such a record gives way to a node that is here.
+func (b *book) oldestLeft() string {
+	oldest := ""
+	for name, s := range b.records {
+		if s.Record.Left && (oldest == "" || s.Record.Issued.Before(b.records[oldest].Record.Issued)) {
+			oldest = name
+		}
+	}
+	return oldest
 }
 
 // prune drops the records that roots no longer stands behind as of now, and

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -120,5 +122,64 @@ func TestSilentMemberHoldsUpNobody(t *testing.T) {
 	batches, _ := m.fetchPlan()
 	if len(batches["b"]) != 1 || len(batches["c"]) != 0 {
 		t.Errorf("batches %v, want x from b", batches)
+	}
+}
+
+// TestFullBook: those who left give way to those who come, the first ones first.
+func TestFullBook(t *testing.T) {
+	a := newAuthority(t)
+	now := time.Now()
+	b := newBook()
+	for i := range maxMembers {
+		r := identity.Record{Left: i < 2, Issued: now.Add(time.Duration(-i) * time.Minute)}
+		b.records[fmt.Sprintf("n-%d", i)] = &identity.Signed{Record: r}
+	}
+	late := func(name string) *identity.Signed { return a.record(name, 9, 9, now, identity.Record{}) }
+	for i, want := range []verdict{verdictNew, verdictNew, verdictFull} {
+		if got := b.add(late(fmt.Sprintf("late-%d", i))); got != want || len(b.records) != maxMembers {
+			t.Errorf("newcomer %d: %s with %d records, want %s with %d", i, got, len(b.records), want, maxMembers)
+		}
+		if _, ok := b.records["n-0"]; i == 0 && !ok {
+			t.Error("the one that left last was forgotten first")
+		}
+	}
+}
+
+// TestGarbageAtTheIntroducer: ten thousand connections over the real loopback
+// cost neither memory nor goroutines that stay.
+func TestGarbageAtTheIntroducer(t *testing.T) {
+	m := still(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &introducer{m: m, listener: l, prefaces: newPrefaces(m.roots.CAHash()), doorman: newDoorman()}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); i.run(ctx) }()
+	defer func() { cancel(); <-done }()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	most := 0
+	garbage := bytes.Repeat([]byte("garbage"), 100)
+	for n := range 10_000 {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = c.Write(garbage[:n%len(garbage)]) // it may be cut off
+		closeQuietly(c)
+		if n%100 == 0 {
+			most = max(most, runtime.NumGoroutine())
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 4<<20 || most > 2*maxPerSource {
+		t.Errorf("the heap grew by %d bytes, %d goroutines at most", grown, most)
+	}
+	if got := len(i.prefaces.seen); got != 0 {
+		t.Errorf("%d strangers' prefaces remembered", got)
 	}
 }
