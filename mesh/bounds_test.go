@@ -153,7 +153,7 @@ func TestGarbageAtTheIntroducer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &introducer{m: m, listener: l, prefaces: newPrefaces(m.roots.CAHash()), doorman: newDoorman()}
+	i := m.newIntroducer(l)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); i.run(ctx) }()

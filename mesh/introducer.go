@@ -26,6 +26,7 @@ type introducer struct {
 	listener net.Listener
 	prefaces *prefaces
 	doorman  *doorman
+	inside   chan struct{} // one token per introduction under way
 	wg       sync.WaitGroup
 }
 
@@ -35,7 +36,14 @@ func (m *Mesh) openIntroducer(ctx context.Context) (*introducer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("introducer: %w", err)
 	}
-	return &introducer{m: m, listener: l, prefaces: newPrefaces(m.roots.CAHash()), doorman: newDoorman()}, nil
+	return m.newIntroducer(l), nil
+}
+
+func (m *Mesh) newIntroducer(l net.Listener) *introducer {
+	return &introducer{
+		m: m, listener: l, prefaces: newPrefaces(m.roots.CAHash()), doorman: newDoorman(),
+		inside: make(chan struct{}, maxIntroductions),
+	}
 }
 
 // run serves until ctx ends.
@@ -81,6 +89,13 @@ func (i *introducer) receive(ctx context.Context, conn net.Conn) {
 		if !errors.Is(err, io.EOF) && i.doorman.mayLog(i.m.now()) {
 			i.m.log.Warn("stranger refused", "remote", remote, "reason", err)
 		}
+		return
+	}
+	select { // many nodes may boot at once: whoever knows the mesh may wait
+	case i.inside <- struct{}{}:
+		defer func() { <-i.inside }()
+	case <-ctx.Done():
+		i.m.metrics.introductions.WithLabelValues("limited").Inc()
 		return
 	}
 	caller, err := i.introduce(ctx, conn, remote)
@@ -261,7 +276,7 @@ func (d *doorman) enter(source netip.Prefix, now time.Time) bool {
 		v = &visitor{limiter: rate.NewLimiter(sourceRate, sourceBurst)}
 		d.sources[source] = v
 	}
-	if !v.limiter.AllowN(now, 1) || d.total >= maxIntroductions || v.inside >= maxPerSource {
+	if !v.limiter.AllowN(now, 1) || d.total >= maxAtDoor || v.inside >= maxPerSource {
 		return false
 	}
 	d.total++

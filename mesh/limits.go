@@ -65,7 +65,8 @@ const (
 	joinTimeout      = 10 * time.Second // for a whole introduction
 	maxSkew          = 5 * time.Minute  // between the clocks of joiner and introducer
 	maxNonces        = 1 << 16          // prefaces remembered against replay, in all
-	maxIntroductions = 256              // connections at once, in all
+	maxAtDoor        = 2048             // connections at once, in all; strangers wait apart from those who
+	maxIntroductions = 256              // are being introduced, so that a few hosts cannot keep these out
 	maxPerSource     = 64               // connections at once: a site behind one NAT may boot at once
 	sourceRate       = 20               // connections per second
 	sourceBurst      = 128              // connections in a burst

@@ -320,6 +320,15 @@ func TestDoorman(t *testing.T) {
 	if !d.enter(one, now.Add(time.Second)) {
 		t.Error("a source within its rate was kept out")
 	}
+	for i := range 8 { // no few hosts fill the place
+		crowd := sourceOf(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}))
+		for range maxPerSource {
+			d.enter(crowd, now)
+		}
+	}
+	if !d.enter(sourceOf(netip.MustParseAddr("192.0.2.1")), now) {
+		t.Error("eight sources keep another out")
+	}
 	if a, b := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"); sourceOf(a) != sourceOf(b) {
 		t.Error("two addresses of one IPv6 /64 count as two sources")
 	}
