@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,9 +33,7 @@ func dial(cmd *cobra.Command, opts ...api.Option) (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts = append([]api.Option{api.WithLog(log), api.WithRetryNotice(func(err error, d time.Duration) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "cbctl: %v; trying again for %s\n", err, d)
-	})}, opts...)
+	opts = append([]api.Option{api.WithLog(log), api.WithRetryNotice(retryNotice(cmd.ErrOrStderr()))}, opts...)
 	path := os.Getenv(contextVar)
 	if path == "" {
 		var err error
@@ -54,6 +53,26 @@ func dial(cmd *cobra.Command, opts ...api.Option) (*api.Client, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return client, nil
+}
+
+// retryNotice returns what tells the user that the server is waited for: once,
+// however many calls fail, and over the live line if there is one.
+func retryNotice(w io.Writer) func(error, time.Duration) {
+	var mu sync.Mutex // guards last
+	var last time.Time
+	return func(err error, d time.Duration) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !last.IsZero() && time.Since(last) < d {
+			return
+		}
+		last = time.Now()
+		clean := ""
+		if isTerminal(w) {
+			clean = eraseLine
+		}
+		fmt.Fprintf(w, "%scbctl: %v; trying again for %s\n", clean, err, d)
+	}
 }
 
 func readContext(path string) (api.Context, error) {

@@ -29,9 +29,17 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	context.AfterFunc(ctx, stop) // a second signal ends whatever hangs
-	err := newCommand().ExecuteContext(ctx)
+	err := interrupted(ctx, newCommand().ExecuteContext(ctx))
 	stop()
 	os.Exit(report(os.Stderr, err))
+}
+
+// interrupted says plainly what a call says that ended with ctx.
+func interrupted(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || errors.Is(err, errInterrupted) || errors.Is(err, errNotConfirmed) {
+		return err
+	}
+	return errors.New("interrupted")
 }
 
 func newCommand() *cobra.Command {

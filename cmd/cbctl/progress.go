@@ -89,10 +89,16 @@ type progress struct {
 }
 
 func newProgress(w io.Writer) *progress {
+	return &progress{w: w, live: isTerminal(w), start: time.Now(), columns: 80}
+}
+
+// eraseLine removes the line that the cursor is on.
+const eraseLine = "\r\x1b[K"
+
+// isTerminal reports whether w is a terminal that can erase a line.
+func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	p := &progress{w: w, start: time.Now(), columns: 80}
-	p.live = ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
-	return p
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
 // follow shows a run and keeps the live line going until it is done.
@@ -222,7 +228,7 @@ func liveLine(st api.MCIS) string {
 // erase removes the live line.
 func (p *progress) erase() {
 	if p.drawn {
-		fmt.Fprint(p.w, "\r\x1b[K")
+		fmt.Fprint(p.w, eraseLine)
 		p.drawn = false
 	}
 }

@@ -99,3 +99,40 @@ func TestConfirmInterrupted(t *testing.T) {
 		t.Errorf("got %v, want %v", err, errNotConfirmed)
 	}
 }
+
+func TestRetryNoticeOnce(t *testing.T) {
+	var b strings.Builder
+	tell := retryNotice(&b)
+	tell(errors.New("refused"), time.Minute)
+	tell(errors.New("refused"), time.Minute)
+	if got, want := b.String(), "cbctl: refused; trying again for 1m0s\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	failed := errors.New("refused")
+	tests := []struct {
+		name string
+		ctx  context.Context
+		err  error
+		want string
+	}{
+		{"not at all", t.Context(), failed, "refused"},
+		{"in a call", ended, failed, "interrupted"},
+		{"while waiting", ended, errInterrupted, "stopped waiting"},
+		{"when asked", ended, errNotConfirmed, errNotConfirmed.Error()},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := interrupted(tt.ctx, tt.err); got.Error() != tt.want {
+				t.Errorf("got %v, want %s", got, tt.want)
+			}
+		})
+	}
+	if err := interrupted(ended, nil); err != nil {
+		t.Errorf("done: %v", err)
+	}
+}
