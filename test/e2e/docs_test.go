@@ -18,8 +18,24 @@ import (
 // readme is the file whose blocks are run as a reader would run them.
 const readme = "README.md"
 
-// documents are the files whose commands and flags must exist.
-var documents = []string{readme, "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/architecture.md", "docs/adr/0002-dependencies.md"}
+// documents returns the files whose commands and flags must exist.
+func documents(t *testing.T) (files []string) {
+	t.Helper()
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/adr/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, found, err)
+		}
+		for _, f := range found {
+			rel, err := filepath.Rel(root, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, rel)
+		}
+	}
+	return files
+}
 
 // block is the commands of one ```sh block.
 type block struct {
@@ -87,7 +103,7 @@ func TestDocsBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := []string{"A mesh without any server", "With a control plane"}
-	for _, file := range documents {
+	for _, file := range documents(t) {
 		for _, b := range blocks(t, file) {
 			for _, s := range b.commands {
 				target, ok := strings.CutPrefix(s.line, "make ")
@@ -293,7 +309,7 @@ func TestDocsNames(t *testing.T) {
 		t.Fatalf("the help was not understood: %d commands", len(tree))
 	}
 	later := 0
-	for _, file := range documents {
+	for _, file := range documents(t) {
 		data, err := os.ReadFile(filepath.Join(root, file))
 		if err != nil {
 			t.Fatal(err)
