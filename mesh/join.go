@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,9 +19,12 @@ import (
 )
 
 // joinLoop calls introducers whenever nobody else can be reached: at the start
-// if no remembered peer answers, and later if all are lost.
+// if no remembered peer answers, and later if all are lost. With others in
+// reach it calls those introducers that are not, now and then: one that has
+// lost its memory knows nobody whom it could call itself.
 func (m *Mesh) joinLoop(ctx context.Context) {
 	backoff := firstRetry
+	lost := m.now().Add(lostIntroducers)
 	wait := time.Duration(0)
 	if m.countPeers() > 0 {
 		wait = m.timing.Introducers
@@ -34,6 +38,10 @@ func (m *Mesh) joinLoop(ctx context.Context) {
 		wait = m.timing.Introducers*4 + rand.N(m.timing.Introducers)
 		if m.anyoneUp() {
 			backoff = firstRetry
+			if !m.now().Before(lost) {
+				m.callLost(ctx)
+				lost = m.now().Add(lostIntroducers + rand.N(lostIntroducers))
+			}
 			continue
 		}
 		addrs := m.introducers()
@@ -75,19 +83,36 @@ func (m *Mesh) anyoneUp() bool {
 	return false
 }
 
-// introducers returns where to call: the bundle's, and those that peers name,
-// in random order, without this node's own.
-func (m *Mesh) introducers() []string {
-	addrs := slices.Clone(m.cfg.Bundle.Introducers)
+// callLost calls the introducers among the members that do not answer.
+func (m *Mesh) callLost(ctx context.Context) {
+	addrs := m.introducersThat(func(l *link) bool { return !l.up() })
+	if len(addrs) == 0 {
+		return
+	}
+	if err := m.callAny(ctx, addrs); err != nil {
+		m.log.Debug("introducers not reached", "err", err) // they are down
+	}
+}
+
+// introducersThat returns where those of the members introduce whose link is
+// so, without this node's own address.
+func (m *Mesh) introducersThat(is func(*link) bool) (addrs []string) {
 	m.mu.Lock()
 	for _, l := range m.links {
 		r := l.signed.Record
 		mayIntroduce := l.signed.Grant.Has(identity.RoleIntroducer) || l.signed.Grant.Has(identity.RoleServer)
-		if r.Introduce != "" && !r.Away && mayIntroduce && identity.ParseHostPort(r.Introduce) == nil {
+		if r.Introduce != "" && !r.Away && mayIntroduce && identity.ParseHostPort(r.Introduce) == nil && is(l) {
 			addrs = append(addrs, r.Introduce)
 		}
 	}
 	m.mu.Unlock()
+	return slices.DeleteFunc(addrs, m.isSelf)
+}
+
+// introducers returns where to call: the bundle's, and those that peers name,
+// in random order, without this node's own.
+func (m *Mesh) introducers() []string {
+	addrs := append(m.introducersThat(func(*link) bool { return true }), m.cfg.Bundle.Introducers...)
 	slices.Sort(addrs)
 	addrs = slices.DeleteFunc(slices.Compact(addrs), m.isSelf)
 	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
@@ -224,7 +249,8 @@ func (m *Mesh) verifyIntroducer(c *x509.Certificate) error {
 
 // silence explains a connection that was closed without an answer.
 func silence(err error) error {
-	if _, ok := errors.AsType[tls.AlertError](err); ok {
+	// crypto/tls reports an alert of the other side so, over TCP.
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
 		return fmt.Errorf("it refuses this node's certificate, as of another CA, expired or revoked: %w", err)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {

@@ -40,6 +40,9 @@ const (
 	maxPackets = 1024
 	// pushWorkers is how many members a record is pushed to at once.
 	pushWorkers = 64
+	// lostIntroducers is how long a node with peers waits at least, and half of
+	// how long at most, to call introducers that do not answer.
+	lostIntroducers = 4 * time.Second
 	// requestTimeout bounds one exchange on the overlay.
 	requestTimeout = 5 * time.Second
 	// connectFor is how long a peer counts as connecting before unreachable.

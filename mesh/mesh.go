@@ -72,6 +72,8 @@ type Mesh struct {
 	list      *memberlist.Memberlist
 	running   bool
 	leaving   bool
+	// listUnsaved is why the revocation list in force is not on disk, nil if it is.
+	listUnsaved error
 }
 
 // New checks the configuration and touches nothing.
@@ -187,6 +189,11 @@ func (m *Mesh) Revoke(ctx context.Context, signed []byte) error {
 		return err
 	}
 	m.spread(ctx, request{Format: format, From: m.grant.Node, Revocations: m.roots.Revocations()}, "")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.listUnsaved != nil {
+		return fmt.Errorf("revocation list is in force, but not on disk yet: %w", m.listUnsaved)
+	}
 	return nil
 }
 
@@ -200,9 +207,7 @@ func (m *Mesh) applyRevocations(ctx context.Context, signed []byte, source strin
 	if !changed {
 		return nil
 	}
-	if err := m.store.saveRevocations(signed); err != nil {
-		m.log.Error("revocation list not saved", "err", err)
-	}
+	m.saveList()
 	m.log.Info("revocation list in force", "number", m.roots.RevocationNumber(), "source", source)
 	if m.roots.Revoked(m.cfg.Bundle.Certificate) {
 		m.log.Error("this node's own certificate is revoked: it stops, and the others refuse it")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -319,5 +320,32 @@ func TestCrashRightAfterJoining(t *testing.T) {
 		eventually(t, 3*time.Second, "up again without introducer", func() bool { return allUp(a, b) })
 		a.stop()
 		b.stop()
+	})
+}
+
+// TestIntroducerForgetsEveryone: an introducer loses its memory while its
+// members are well. They have each other and need nobody; they call it all the
+// same, or it would stay alone.
+func TestIntroducerForgetsEveryone(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		l := newLab(t)
+		intro := l.introducer().start()
+		nodes := []*node{l.add(2).start(), l.add(3).start()}
+		eventually(t, 5*time.Second, "all up", func() bool { return allUp(append(nodes, intro)...) })
+		intro.crash()
+		pause(5 * time.Second)
+		if err := os.RemoveAll(intro.cfg.StateDir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(intro.cfg.StateDir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		intro.host.Boot()
+		intro.start()
+		took := eventually(t, 15*time.Second, "all up again", func() bool { return allUp(append(nodes, intro)...) })
+		t.Logf("all up again after %s (simulated)", took)
+		for _, n := range append(nodes, intro) {
+			n.stop()
+		}
 	})
 }

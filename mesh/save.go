@@ -49,8 +49,29 @@ func (m *Mesh) saveLoop(ctx context.Context) {
 	}
 }
 
-// save writes the peers to disk.
+// saveList writes the revocation list in force to disk, and has the saver try
+// again if that fails.
+func (m *Mesh) saveList() {
+	err := m.store.saveRevocations(m.roots.Revocations())
+	if err != nil {
+		m.log.Error("revocation list not saved, trying on", "err", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.listUnsaved = err
+	if err != nil {
+		m.saveLocked(saveRetry)
+	}
+}
+
+// save writes the peers to disk, and the revocation list if that has failed before.
 func (m *Mesh) save() {
+	m.mu.Lock()
+	unsaved := m.listUnsaved != nil
+	m.mu.Unlock()
+	if unsaved {
+		m.saveList()
+	}
 	m.saveMu.Lock()
 	defer m.saveMu.Unlock()
 	m.mu.Lock()
