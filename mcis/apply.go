@@ -1,6 +1,7 @@
 package mcis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -195,6 +196,12 @@ func (r *run) finish(ctx context.Context) error {
 			if reason == "" {
 				reason = fmt.Sprintf("%s: %s", name, n.Reason)
 			}
+		}
+	}
+	for _, x := range r.r.Regions {
+		if why, ok := r.left[x.place()]; ok {
+			left++
+			reason = cmp.Or(reason, fmt.Sprintf("%s is not empty: %s", x.place(), why))
 		}
 	}
 	if err := r.commit(ctx, ops); err != nil {

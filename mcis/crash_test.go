@@ -55,15 +55,15 @@ func (c *crash) isDead() bool {
 }
 
 // onCall decides about a call that changes a cloud.
-func (c *crash) onCall(op string, done bool) (error, time.Duration) {
+func (c *crash) onCall(op string, done bool) (time.Duration, error) {
 	was := c.isDead()
 	if !c.point(fmt.Sprintf("%s done=%t", op, done)) {
-		return nil, 0
+		return 0, nil
 	}
 	if was || done {
-		return errCrash, 0
+		return 0, errCrash
 	}
-	return errCrash, c.late
+	return c.late, errCrash
 }
 
 // crashStore is a store seen by a service that may die.

@@ -61,7 +61,7 @@ func (p *pipeline) ensureNetwork(ctx context.Context) (*entry, cloud.Network, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	net, err := p.driver.EnsureNetwork(ctx, spec)
+	net, err := p.driver().EnsureNetwork(ctx, spec)
 	return e, net, err
 }
 
@@ -77,6 +77,7 @@ func (p *pipeline) networkDone(ctx context.Context, e *entry, net cloud.Network,
 	p.netTry.end(err)
 	if e != nil {
 		p.netEntry = e
+		p.r.addEntry(e)
 	}
 	switch {
 	case err == nil:
@@ -196,7 +197,7 @@ func (p *pipeline) createVM(ctx context.Context, rec nodeRecord, e *entry) (res 
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	res.vm, res.err = p.driver.CreateVM(ctx, spec)
+	res.vm, res.err = p.driver().CreateVM(ctx, spec)
 	return res
 }
 

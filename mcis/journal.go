@@ -44,10 +44,6 @@ func vmEntryID(node string, generation int) string {
 	return fmt.Sprintf("vm/%s/%d", node, generation)
 }
 
-// uncertain reports whether the cloud may have done the step without our
-// knowing the result.
-func (e *entry) uncertain() bool { return e.State != stateDone && e.CloudID == "" }
-
 // loadEntries reads the journal of an MCIS, by entry ID.
 func (s *Service) loadEntries(ctx context.Context, name string) (map[string]*entry, error) {
 	items, err := s.store.List(ctx, journalOf(name))

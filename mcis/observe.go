@@ -26,14 +26,16 @@ const (
 // answered, and notes addresses and failures.
 func (p *pipeline) observe(list []cloud.Resource) error {
 	ctx, now := p.r.calls, time.Now()
+	list = p.r.notElsewhere(p.at, list)
 	p.listed = list
-	byToken := make(map[string]*cloud.VM)
+	byToken := make(map[string][]*cloud.VM)
 	byID := make(map[string]bool)
 	for _, res := range list {
 		p.shown[res.ID] = true
 		if res.VM != nil && res.Kind == cloud.KindVM {
 			byID[res.ID] = true
-			byToken[p.tokenOf(res)] = res.VM
+			token := p.tokenOf(res)
+			byToken[token] = append(byToken[token], res.VM)
 		} else {
 			p.infra = true
 		}
@@ -42,7 +44,7 @@ func (p *pipeline) observe(list []cloud.Resource) error {
 		if !n.wanted(p.r) || n.try.busy || n.failing {
 			continue
 		}
-		vm := byToken[vmToken(p.r.uid, n.rec.Want.Name, n.rec.Generation)]
+		vm := chooseVM(byToken[vmToken(p.r.uid, n.rec.Want.Name, n.rec.Generation)], n.rec.ID)
 		if vm != nil {
 			n.missing = time.Time{}
 			if err := p.see(ctx, n, *vm); err != nil {
@@ -62,6 +64,24 @@ func (p *pipeline) observe(list []cloud.Resource) error {
 		}
 	}
 	return nil
+}
+
+// chooseVM returns the machine of a node among those of its token: the one of
+// the recorded id, else one that lives, else, if none is recorded, any. Creates
+// that raced leave several on a cloud without tokens, all but one of them failed.
+func chooseVM(list []*cloud.VM, id string) *cloud.VM {
+	var best *cloud.VM
+	lives := func(vm *cloud.VM) bool { return vm.State != cloud.VMFailed && vm.State != cloud.VMDeleting }
+	for _, vm := range list {
+		switch {
+		case vm.ID == id:
+			return vm
+		case id != "" && !lives(vm):
+		case best == nil || lives(vm) && !lives(best):
+			best = vm
+		}
+	}
+	return best
 }
 
 // see compares a node with its machine in a list.
@@ -129,7 +149,7 @@ func (p *pipeline) gone(ctx context.Context, n *nodeState, reason string) error 
 // fail gives up on the node's present machine, with the last lines of its
 // console where the cloud has them.
 func (p *pipeline) fail(ctx context.Context, n *nodeState, reason string) error {
-	console, ok := p.driver.(cloud.Console)
+	console, ok := p.driver().(cloud.Console)
 	if !ok || n.rec.ID == "" {
 		return p.failed(ctx, n, reason, "")
 	}

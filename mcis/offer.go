@@ -53,7 +53,9 @@ func (s *Service) fillRegions(ctx context.Context, spec *Spec) (Faults, error) {
 		if g.Region = c.Region; g.Region != "" {
 			continue
 		}
-		regions, err := c.Driver.Regions(ctx)
+		callCtx, cancel := context.WithTimeout(ctx, readTimeout)
+		regions, err := c.Driver.Regions(callCtx)
+		cancel()
 		if err != nil {
 			return nil, fmt.Errorf("regions of cloud %s: %w", g.Cloud, err)
 		}

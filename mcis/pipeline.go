@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cbnet-io/cbnet/cloud"
@@ -19,11 +20,11 @@ import (
 // One goroutine owns all fields. Calls to the cloud run beside it, as jobs,
 // and hand back a function that the owner runs.
 type pipeline struct {
-	r      *run
-	at     place
-	cidr   string
-	driver cloud.Driver
-	begin  time.Time
+	r     *run
+	at    place
+	cidr  string
+	api   atomic.Pointer[cloud.Driver] // of the account as it is now; jobs read it
+	begin time.Time
 
 	nodes []*nodeState // wanted here, or to be removed from here; by name
 	jobs  int          // under way
@@ -38,6 +39,7 @@ type pipeline struct {
 	listTime time.Time        // when the last list was asked for; zero: never
 	listing  bool
 	listTry  attempts
+	lost     bool            // lists fail for good
 	shown    map[string]bool // ids that a list has shown
 	infra    bool            // a list has shown a part of the network
 
@@ -151,16 +153,28 @@ func (p *pipeline) open(ctx context.Context) (ok bool, err error) {
 	for n := 0; ; n++ {
 		c, err := p.r.s.clouds.Cloud(ctx, p.at.Cloud)
 		if err == nil {
-			p.driver = c.Driver
+			p.api.Store(&c.Driver)
 			return true, nil
 		}
 		if !p.r.deleting && errors.Is(err, ErrNoCloud) {
+			p.leave(err.Error())
 			return false, p.failAll(ctx, err)
 		}
 		p.report(ctx, fmt.Sprintf("cloud %s: %v", p.at.Cloud, err))
 		if !pause(ctx, backoff(n, nil)) {
 			return false, ctx.Err()
 		}
+	}
+}
+
+// driver returns the driver that calls go to.
+func (p *pipeline) driver() cloud.Driver { return *p.api.Load() }
+
+// renew takes the account as it is now: its user may have added it again with
+// other credentials.
+func (p *pipeline) renew(ctx context.Context) {
+	if c, err := p.r.s.clouds.Cloud(ctx, p.at.Cloud); err == nil {
+		p.api.Store(&c.Driver)
 	}
 }
 
@@ -209,7 +223,7 @@ func (p *pipeline) turn(ctx context.Context) (settled bool, err error) {
 		}
 	}
 	if p.listTime.IsZero() {
-		return false, nil // nothing is decided before the first list
+		return p.lost && p.jobs == 0, nil // nothing is decided before the first list
 	}
 	p.network(now)
 	p.create(now)
@@ -235,7 +249,7 @@ func (p *pipeline) list(now time.Time) {
 	p.spawn(func(ctx context.Context) func() error {
 		ctx, cancel := context.WithTimeout(ctx, readTimeout)
 		defer cancel()
-		res, err := p.driver.List(ctx, p.at.Region, p.r.owner())
+		res, err := p.driver().List(ctx, p.at.Region, p.r.owner())
 		return func() error {
 			ctx := p.r.calls
 			p.listing = false
@@ -269,6 +283,7 @@ func (p *pipeline) awaits() bool {
 // listFailed gives up an apply whose lists fail for good; a delete goes on.
 func (p *pipeline) listFailed(ctx context.Context, err error) error {
 	err = fmt.Errorf("list %s: %w", p.at, err)
+	p.renew(ctx)
 	if p.r.deleting {
 		if !cloud.Retryable(err) || p.listTry.n >= 3 {
 			p.report(ctx, err.Error())
@@ -277,6 +292,8 @@ func (p *pipeline) listFailed(ctx context.Context, err error) error {
 	}
 	over := time.Since(p.listTry.begin) > p.r.s.opt.Deadline
 	if over || !cloud.Retryable(err) && p.listTry.n >= 3 {
+		p.lost = true
+		p.leave(err.Error())
 		return p.failAll(ctx, err)
 	}
 	return nil
@@ -302,7 +319,10 @@ func (p *pipeline) settled(ctx context.Context, now time.Time) (bool, error) {
 	}
 	p.leftovers = p.findLeftovers()
 	if !p.inhabited() {
-		return p.vacated(ctx)
+		if empty, err := p.vacated(ctx); empty || err != nil {
+			return empty, err
+		}
+		return p.stuck(now), nil
 	}
 	left := p.unproven() || len(p.leftovers) > 0 || slices.ContainsFunc(p.nodes, func(n *nodeState) bool { return n.rec.Phase == NodeDeleting })
 	return !left || p.stuck(now), nil
@@ -319,12 +339,24 @@ func (p *pipeline) stuck(now time.Time) bool {
 	if p.r.deleting || now.Sub(p.begin) <= p.r.s.opt.Deadline {
 		return false
 	}
+	why := p.trouble
+	if why == "" && p.sweepTry.last != nil {
+		why = p.sweepTry.last.Error()
+	}
+	p.leave(strings.TrimSuffix("not gone by the deadline: "+why, ": "))
+	return true
+}
+
+// leave notes why something stays that should go.
+func (p *pipeline) leave(reason string) {
 	for _, n := range p.nodes {
 		if n.rec.Phase == NodeDeleting {
-			n.rec.Reason = strings.TrimSpace("not gone by the deadline " + p.trouble)
+			n.rec.Reason = reason
 		}
 	}
-	return true
+	if !p.inhabited() {
+		p.r.leave(p.at, reason)
+	}
 }
 
 // report writes to the record what a delete waits for, when that changes; ""

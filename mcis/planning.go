@@ -213,7 +213,7 @@ func (p *planned) network(r *record, at place, cidr netip.Prefix, action Action)
 func (in *planInput) planNode(out *planned, w wantedNode, group int, cidr netip.Prefix, taken map[netip.Addr]bool) (Fault, bool) {
 	action, reason := in.action(&w)
 	old := in.nodes[w.Name]
-	n := &nodeRecord{Format: recordFormat, Want: w, Generation: 1, Phase: NodePlanned}
+	n := &nodeRecord{Format: recordFormat, Want: w, Generation: in.record.Past + 1, Phase: NodePlanned}
 	if action == ActionKeep {
 		kept := *old
 		n = &kept

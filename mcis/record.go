@@ -50,6 +50,10 @@ type record struct {
 	Regions []regionRecord `json:"regions,omitempty"`
 	// Rollback is set when this run was given up, and says why.
 	Rollback string `json:"rollback,omitempty"`
+	// Past is the highest generation of any node that is no more. New nodes
+	// begin above it: a cloud remembers the token of a machine longer than the
+	// machine, and answers it with the dead one.
+	Past int `json:"past,omitempty"`
 	// UpToDate is set when the nodes are those of Spec: planning succeeded.
 	UpToDate bool `json:"upToDate,omitempty"`
 
@@ -76,7 +80,7 @@ func (r regionRecord) place() place { return place{r.Cloud, r.Region} }
 type nodeRecord struct {
 	Format      int        `json:"format"`
 	Want        wantedNode `json:"want"`
-	Generation  int        `json:"generation"` // of the machine; the first is 1
+	Generation  int        `json:"generation"` // of the machine; it only rises, also when the node goes and comes back
 	Phase       NodePhase  `json:"phase"`
 	Reason      string     `json:"reason,omitempty"`
 	Console     string     `json:"console,omitempty"`

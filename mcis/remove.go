@@ -108,8 +108,10 @@ func (p *pipeline) remove(now time.Time) {
 	for _, n := range p.nodes {
 		if !n.wanted(p.r) {
 			p.close(n, now)
-			p.deleteRecorded(n, now)
 		}
+	}
+	for _, e := range p.r.entriesIn(p.at) {
+		p.deleteRecorded(e, now)
 	}
 	vms := make(map[string]bool) // nodes whose machines are still listed
 	for _, res := range p.leftovers {
@@ -154,16 +156,19 @@ func (p *pipeline) close(n *nodeState, now time.Time) {
 	})
 }
 
-// deleteRecorded deletes a node's machine by the id in the journal when lists
-// do not show it: it may be too new for them.
-func (p *pipeline) deleteRecorded(n *nodeState, now time.Time) {
-	if n.entry == nil || n.entry.CloudID == "" || p.shown[n.entry.CloudID] {
+// deleteRecorded deletes a machine that is not wanted by the id in the journal
+// when lists do not show it: it may be too new for them.
+func (p *pipeline) deleteRecorded(e *entry, now time.Time) {
+	if e.Node == "" || e.CloudID == "" || p.shown[e.CloudID] {
 		return
 	}
-	name := vmName(p.r.uid, n.rec.Want.Name, n.rec.Generation)
+	if n := p.node(e.Node); n != nil && n.wanted(p.r) && n.rec.Generation == e.Generation {
+		return
+	}
+	name := vmName(p.r.uid, e.Node, e.Generation)
 	p.delete(cloud.Resource{
-		Kind: cloud.KindVM, Region: p.at.Region, ID: n.entry.CloudID, Name: name, Owner: p.r.owner(),
-		VM: &cloud.VM{ID: n.entry.CloudID, Name: name, Node: n.rec.Want.Name, Token: n.entry.Token},
+		Kind: cloud.KindVM, Region: p.at.Region, ID: e.CloudID, Name: name, Owner: p.r.owner(),
+		VM: &cloud.VM{ID: e.CloudID, Name: name, Node: e.Node, Token: e.Token},
 	}, now)
 }
 
@@ -182,7 +187,7 @@ func (p *pipeline) delete(res cloud.Resource, now time.Time) {
 	p.spawn(func(ctx context.Context) func() error {
 		callCtx, cancel := context.WithTimeout(ctx, changeTimeout)
 		defer cancel()
-		err := p.driver.Delete(callCtx, res)
+		err := p.driver().Delete(callCtx, res)
 		return func() error {
 			p.deleting--
 			a.end(err)
@@ -219,7 +224,7 @@ func (p *pipeline) sweep(now time.Time) {
 		var at cloud.Resource
 		for _, at = range todo {
 			callCtx, cancel := context.WithTimeout(ctx, changeTimeout)
-			err = p.driver.Delete(callCtx, at)
+			err = p.driver().Delete(callCtx, at)
 			cancel()
 			if err != nil {
 				break
@@ -240,15 +245,19 @@ func (p *pipeline) sweep(now time.Time) {
 // made proves that it is not there.
 func (p *pipeline) quiet(e *entry) time.Time {
 	grace := p.r.s.opt.Grace
+	at := e.Time
+	if at.After(time.Now()) {
+		at = p.begin // the clock was set back since
+	}
 	switch {
 	case e.CloudID != "" && p.shown[e.CloudID]:
 		return time.Time{}
 	case e.CloudID != "":
-		return e.Time.Add(grace)
+		return at.Add(grace)
 	}
 	last := p.begin // calls of an earlier process ended before, but may take effect late
-	if e.Time.After(last) {
-		last = e.Time
+	if at.After(last) {
+		last = at
 	}
 	if n := p.node(e.Node); n != nil && n.created.After(last) {
 		last = n.created
@@ -261,6 +270,11 @@ func (p *pipeline) quiet(e *entry) time.Time {
 func (p *pipeline) proven(e *entry) bool {
 	if e.CloudID != "" && p.lists(e.CloudID) {
 		return false
+	}
+	if e.Node != "" && e.CloudID != "" && !p.shown[e.CloudID] {
+		if a := p.deletes[e.CloudID]; a == nil || a.busy || a.last != nil {
+			return false // lists may not show it yet: first it is deleted by its id
+		}
 	}
 	return p.listTime.After(p.quiet(e))
 }
@@ -275,6 +289,9 @@ func (p *pipeline) forget(ctx context.Context) error {
 			continue
 		}
 		name := n.rec.Want.Name
+		if err := p.r.past(ctx, n.rec.Generation); err != nil {
+			return err
+		}
 		ops := []kv.Op{kv.Delete(nodeKey(p.r.name, name))}
 		for _, e := range p.entriesOf(name) {
 			ops = append(ops, kv.Delete(journalKey(p.r.name, *e)))

@@ -27,6 +27,7 @@ type run struct {
 	entries map[string]*entry      // the same holds
 	current map[string]string      // guarded by mu: node by token of its present generation
 	places  map[string]place       // guarded by mu: of wanted nodes
+	left    map[place]string       // guarded by mu: why a place that should be empty is not
 }
 
 // newRun reads everything that is recorded of an MCIS.
@@ -69,6 +70,17 @@ func (r *run) update(ctx context.Context, change func(*record)) error {
 		r.mu.Unlock()
 		return nil
 	}
+}
+
+// past records, before a node is forgotten, that its generation was used.
+func (r *run) past(ctx context.Context, generation int) error {
+	r.mu.Lock()
+	known := r.deleting || r.r.Past >= generation
+	r.mu.Unlock()
+	if known {
+		return nil
+	}
+	return r.update(ctx, func(x *record) { x.Past = max(x.Past, generation) })
 }
 
 // commit writes many keys, as many at a time as a transaction takes.
@@ -142,6 +154,47 @@ func (r *run) renew(node, old, next string) {
 	defer r.mu.Unlock()
 	delete(r.current, old)
 	r.current[next] = node
+}
+
+// leave notes why a place that should be empty is not.
+func (r *run) leave(at place, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.left == nil {
+		r.left = make(map[place]string)
+	}
+	r.left[at] = reason
+}
+
+// notElsewhere drops from a list what belongs to another place of this MCIS:
+// two accounts may be names of the same one, and then list the same.
+func (r *run) notElsewhere(at place, list []cloud.Resource) []cloud.Resource {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := make(map[string]bool)
+	for _, x := range r.r.Regions {
+		if x.Region == at.Region && x.Cloud != at.Cloud {
+			names[networkName(r.uid, r.name, x.place())] = true
+		}
+	}
+	if len(names) == 0 {
+		return list
+	}
+	for _, e := range r.entries {
+		if e.Node != "" && e.Region == at.Region && e.Cloud != at.Cloud {
+			names[vmName(r.uid, e.Node, e.Generation)] = true
+		}
+	}
+	return slices.DeleteFunc(list, func(res cloud.Resource) bool {
+		if names[res.Name] {
+			return true
+		}
+		if res.VM == nil || res.VM.Token == "" {
+			return false
+		}
+		node, ok := r.current[res.VM.Token] // not journaled in r.entries while its create is under way
+		return ok && r.places[node] != at
+	})
 }
 
 // wantsIn reports whether a node is wanted in a region of any account.

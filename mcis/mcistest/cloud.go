@@ -42,18 +42,17 @@ type Faults struct {
 	NoCapacity  bool
 	Ports       bool                                                       // a create makes a port first, which stays when the rest fails
 	Unreachable bool                                                       // no call gets through
-	OnCall      func(op string, done bool) (err error, late time.Duration) // decides about one call; done: it has taken effect
+	OnCall      func(op string, done bool) (late time.Duration, err error) // decides about one call; done: it has taken effect
 }
 
 // object is a resource and its life.
 type object struct {
-	res     cloud.Resource
-	spec    cloud.VMSpec
-	born    time.Time
-	dying   time.Time // zero: it lives
-	fails   bool
-	silent  bool
-	stopped bool
+	res    cloud.Resource
+	spec   cloud.VMSpec
+	born   time.Time
+	dying  time.Time // zero: it lives
+	fails  bool
+	silent bool
 }
 
 // Lock changes the faults while calls run.
@@ -206,7 +205,9 @@ func (c *Cloud) Delete(ctx context.Context, res cloud.Resource) error {
 		}
 		if res.Kind != cloud.KindVM {
 			for _, other := range c.objs {
-				if other.res.Region == o.res.Region && other.res.Owner == o.res.Owner && !c.gone(other) && other != o &&
+				net := other.spec.Network
+				on := other.res.Kind == cloud.KindPort || other.res.Name == o.res.Name || slices.Contains([]string{net.ID, net.SubnetID, net.SecurityGroup}, o.res.ID)
+				if on && other.res.Region == o.res.Region && other.res.Owner == o.res.Owner && !c.gone(other) && other != o &&
 					slices.Index(order, other.res.Kind) < slices.Index(order, o.res.Kind) {
 					return c.err("delete "+string(res.Kind), cloud.ErrInUse)
 				}
@@ -295,6 +296,20 @@ func (c *Cloud) Kill(node string) {
 	}
 }
 
+// Twin gives a node a second machine with the token of its first, which the
+// cloud could not start: what creates leave that raced.
+func (c *Cloud) Twin(node string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, o := range c.objs {
+		if o.spec.Node == node && o.dying.IsZero() {
+			twin := c.add(o.res)
+			twin.spec, twin.fails = o.spec, true
+			return
+		}
+	}
+}
+
 // change makes a call that changes the cloud: it may be refused before it took
 // effect, its answer may be lost after, or it may take effect late.
 func (c *Cloud) change(ctx context.Context, op string, do func() error) error {
@@ -304,7 +319,7 @@ func (c *Cloud) change(ctx context.Context, op string, do func() error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.Faults.OnCall != nil {
-		err, late := c.Faults.OnCall(op, false)
+		late, err := c.Faults.OnCall(op, false)
 		if err != nil && late > 0 {
 			time.AfterFunc(late, func() {
 				c.mu.Lock()
@@ -323,7 +338,7 @@ func (c *Cloud) change(ctx context.Context, op string, do func() error) error {
 		return c.err(op+": answer lost", cloud.ErrUnavailable)
 	}
 	if c.Faults.OnCall != nil {
-		err, _ := c.Faults.OnCall(op, true)
+		_, err := c.Faults.OnCall(op, true)
 		return err
 	}
 	return nil

@@ -48,6 +48,9 @@ func New(seed uint64, names ...string) *World {
 	return w
 }
 
+// Alias adds a second account of the same cloud.
+func (w *World) Alias(name, of string) { w.clouds[name] = w.clouds[of] }
+
 // Fake returns a cloud of the world.
 func (w *World) Fake(name string) *Cloud { return w.clouds[name] }
 

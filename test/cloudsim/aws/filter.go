@@ -70,9 +70,6 @@ func wildcard(pattern, s string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
-// one returns a filter value that an object has one of.
-func one(v string) ([]string, bool) { return []string{v}, true }
-
 // yesNo prints a truth value for a filter.
 func yesNo(b bool) string {
 	if b {

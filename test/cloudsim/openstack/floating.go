@@ -8,7 +8,6 @@ import (
 type floatingIP struct {
 	base
 	ip     netip.Addr
-	subnet string // of the external network
 	port   string // "" = none
 	fixed  netip.Addr
 	router string
