@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,5 +123,30 @@ func TestLostAnswers(t *testing.T) {
 	d := newDriver(t, aws.Config{Endpoint: "http://127.0.0.1:1", Credentials: []byte(credentialsFile)})
 	if _, err := d.Regions(t.Context()); !errors.Is(err, cloud.ErrUnavailable) {
 		t.Errorf("refused connection: got %v, want ErrUnavailable", err)
+	}
+}
+
+// TestEmptyAnswers asserts that a success that says nothing is no success.
+func TestEmptyAnswers(t *testing.T) {
+	for _, empty := range []string{"CreateVpc", "CreateInternetGateway", "CreateSubnet", "CreateSecurityGroup"} {
+		d, _ := answering(t, func(w http.ResponseWriter, r *http.Request) {
+			action := r.FormValue("Action")
+			body := map[string]string{
+				"CreateVpc":             "<vpc><vpcId>vpc-1</vpcId></vpc>",
+				"CreateInternetGateway": "<internetGateway><internetGatewayId>igw-1</internetGatewayId></internetGateway>",
+				"CreateSubnet":          "<subnet><subnetId>subnet-1</subnetId></subnet>",
+				"DescribeRouteTables":   "<routeTableSet><item><routeTableId>rtb-1</routeTableId></item></routeTableSet>",
+			}[action]
+			if action == empty {
+				body = ""
+			}
+			fmt.Fprintf(w, "<%[1]sResponse>%[2]s</%[1]sResponse>", action, body)
+		})
+		net, err := d.EnsureNetwork(t.Context(), cloud.NetworkSpec{
+			Owner: cloud.Owner{Mesh: "m", MCIS: "i"}, Region: "r", Name: "n", CIDR: netip.MustParsePrefix("10.0.0.0/24"),
+		})
+		if !errors.Is(err, cloud.ErrUnavailable) || !strings.Contains(err.Error(), empty) {
+			t.Errorf("%s: got %+v, %v, want ErrUnavailable", empty, net, err)
+		}
 	}
 }

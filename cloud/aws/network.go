@@ -82,7 +82,10 @@ func (n *network) ensureVPC(ctx context.Context) error {
 	if err != nil {
 		return wrap("CreateVpc", err)
 	}
-	n.vpc = aws.ToString(made.Vpc.VpcId)
+	if made.Vpc == nil || aws.ToString(made.Vpc.VpcId) == "" {
+		return noID("CreateVpc")
+	}
+	n.vpc = *made.Vpc.VpcId
 	return nil
 }
 
@@ -100,6 +103,9 @@ func (n *network) ensureGateway(ctx context.Context) error {
 		})
 		if err != nil {
 			return wrap("CreateInternetGateway", err)
+		}
+		if made.InternetGateway == nil || aws.ToString(made.InternetGateway.InternetGatewayId) == "" {
+			return noID("CreateInternetGateway")
 		}
 		gw = *made.InternetGateway
 	}
@@ -134,7 +140,10 @@ func (n *network) ensureSubnet(ctx context.Context) error {
 	if err != nil {
 		return hidden(notYet(wrap("CreateSubnet", err)), "InvalidSubnet.Conflict")
 	}
-	n.subnet = aws.ToString(made.Subnet.SubnetId)
+	if made.Subnet == nil || aws.ToString(made.Subnet.SubnetId) == "" {
+		return noID("CreateSubnet")
+	}
+	n.subnet = *made.Subnet.SubnetId
 	return nil
 }
 
@@ -191,6 +200,9 @@ func (n *network) ensureGroup(ctx context.Context) error {
 	if err != nil {
 		return hidden(notYet(wrap("CreateSecurityGroup", err)), "InvalidGroup.Duplicate")
 	}
+	if aws.ToString(made.GroupId) == "" {
+		return noID("CreateSecurityGroup")
+	}
 	n.group = types.SecurityGroup{GroupId: made.GroupId}
 	return nil
 }
@@ -226,6 +238,12 @@ func (n *network) ensureRules(ctx context.Context) error {
 	}
 	_, err := n.c.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: n.group.GroupId, IpPermissions: missing})
 	return hidden(notYet(wrap("AuthorizeSecurityGroupIngress", err)), "InvalidPermission.Duplicate")
+}
+
+// noID is the error of a create that succeeded and does not say what it made:
+// the next try will find it.
+func noID(op string) error {
+	return fmt.Errorf("%w: the answer to %s names nothing", cloud.ErrUnavailable, op)
 }
 
 // anywhere is every IPv4 address.

@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -58,25 +59,34 @@ func (g *guarded) bucket(c call) *bucket {
 }
 
 // wait returns when a call may be made, in the order of arrival, or with the
-// context's error.
+// error that wraps cloud.ErrThrottled: the context has ended, or will before its
+// turn comes.
 func (b *bucket) wait(ctx context.Context) error {
 	select {
 	case b.turn <- struct{}{}:
 		defer func() { <-b.turn }()
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("%w: %w", cloud.ErrThrottled, ctx.Err())
 	}
 	for {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("%w: %w", cloud.ErrThrottled, err)
+		}
 		pause := b.take(time.Now())
 		if pause <= 0 {
-			return ctx.Err()
+			return nil
+		}
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < pause {
+			return &cloud.APIError{
+				Code: "Throttled", Message: fmt.Sprintf("the cloud takes no such call for another %s", pause.Round(time.Second)),
+				Class: cloud.ErrThrottled, After: pause,
+			}
 		}
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return ctx.Err()
 		}
 	}
 }
@@ -104,8 +114,10 @@ func (b *bucket) heed(err error) {
 	now := time.Now()
 	if errors.Is(err, cloud.ErrThrottled) {
 		var e *cloud.APIError
-		if errors.As(err, &e) && e.After > 0 && now.Add(e.After).After(b.until) {
-			b.until = now.Add(e.After)
+		if errors.As(err, &e) && e.After > 0 {
+			if until := now.Add(min(e.After, mostAfter)); until.After(b.until) {
+				b.until = until
+			}
 		}
 		b.tokens = min(b.tokens, 0)
 		b.throttled = now

@@ -10,8 +10,8 @@
 //
 // A throttled call was not executed, and a call whose answer was lost may be
 // made again because drivers look before they create; both are repeated with
-// growing, jittered pauses, never sooner than the cloud asks for. EnsureNetwork
-// and CreateVM are also repeated for a while when something they have just made
+// growing, jittered pauses, not sooner than the cloud asks for, if that is not
+// more than five minutes. EnsureNetwork and CreateVM are also repeated for a while when something they have just made
 // is not found yet. All else is returned at once.
 //
 // # Pacing
@@ -60,6 +60,10 @@ type Options struct {
 	// Log gets each try at Debug; nil: none.
 	Log *slog.Logger
 }
+
+// mostAfter is the longest pause that a cloud can ask for: an hour would be a
+// fault of the cloud's, or of a proxy before it, and asking again costs one call.
+const mostAfter = 5 * time.Minute
 
 // lookups is how often an object that was not found is looked for.
 const lookups = 5
@@ -175,7 +179,7 @@ func (g *guarded) do(ctx context.Context, c call, try func(context.Context) erro
 	b := g.bucket(c)
 	for n := 1; ; n++ {
 		if err := b.wait(ctx); err != nil {
-			return fmt.Errorf("%s: %w: %w", c.name, cloud.ErrThrottled, err)
+			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		err := g.once(ctx, c, n, try)
 		b.heed(err)
@@ -234,8 +238,8 @@ func (g *guarded) pause(n int, err error) time.Duration {
 	}
 	p -= rand.N(p/2 + 1)
 	var e *cloud.APIError
-	if errors.As(err, &e) && e.After > p {
-		return e.After
+	if errors.As(err, &e) {
+		p = max(p, min(e.After, mostAfter))
 	}
 	return p
 }
@@ -256,6 +260,9 @@ func (g *guarded) Regions(ctx context.Context) (out []cloud.Region, err error) {
 func (g *guarded) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (out cloud.Network, err error) {
 	err = g.do(ctx, call{"EnsureNetwork", kindNetwork, spec.Region, spec.Name}, func(ctx context.Context) (err error) {
 		out, err = g.d.EnsureNetwork(ctx, spec)
+		if err == nil && (out.ID == "" || out.SubnetID == "" || out.SecurityGroup == "") {
+			return fmt.Errorf("network %s: %w: the cloud did not say what it made", spec.Name, cloud.ErrUnavailable)
+		}
 		return err
 	})
 	return out, err
@@ -265,6 +272,9 @@ func (g *guarded) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (ou
 func (g *guarded) CreateVM(ctx context.Context, spec cloud.VMSpec) (out cloud.VM, err error) {
 	err = g.do(ctx, call{"CreateVM", kindCreate, spec.Region, spec.Name}, func(ctx context.Context) (err error) {
 		out, err = g.d.CreateVM(ctx, spec)
+		if err == nil && out.ID == "" {
+			return fmt.Errorf("VM %s: %w: the cloud did not say what it made", spec.Name, cloud.ErrUnavailable)
+		}
 		return err
 	})
 	return out, err

@@ -49,7 +49,7 @@ func (f *fake) Regions(ctx context.Context) ([]cloud.Region, error) {
 	return []cloud.Region{{Name: "r"}}, f.next(ctx)
 }
 func (f *fake) EnsureNetwork(ctx context.Context, _ cloud.NetworkSpec) (cloud.Network, error) {
-	return cloud.Network{ID: "n"}, f.next(ctx)
+	return cloud.Network{ID: "n", SubnetID: "s", SecurityGroup: "g"}, f.next(ctx)
 }
 func (f *fake) CreateVM(ctx context.Context, s cloud.VMSpec) (cloud.VM, error) {
 	return cloud.VM{ID: "v", Token: s.Token}, f.next(ctx)
@@ -166,16 +166,56 @@ func TestEndOfContext(t *testing.T) {
 		if err := d.Delete(ctx, cloud.Resource{}); !errors.Is(err, cloud.ErrThrottled) || time.Since(start) > time.Second {
 			t.Errorf("got %v after %s, want the throttle at once: no try is possible before the end", err, time.Since(start))
 		}
-		// The next call of this kind waits for the hour, and gives up with the context.
-		if err := d.Delete(ctx, cloud.Resource{}); !errors.Is(err, context.DeadlineExceeded) || len(f.calls) != 1 {
-			t.Errorf("got %v after %d calls, want the context's end and no call", err, len(f.calls))
+		// The next call of this kind would wait beyond the context's end.
+		err := d.Delete(ctx, cloud.Resource{})
+		var api *cloud.APIError
+		if !errors.As(err, &api) || !errors.Is(err, cloud.ErrThrottled) || api.After < 4*time.Minute || len(f.calls) != 1 || time.Since(start) > time.Second {
+			t.Errorf("got %v after %d calls and %s, want at once when to come back, and no call", err, len(f.calls), time.Since(start))
 		}
+		<-ctx.Done()
 		// Other kinds do not wait.
 		if _, err := d.List(ctx, "", cloud.Owner{}); err == nil {
 			t.Error("want the ended context's error")
 		}
 		if _, err := d.List(t.Context(), "", cloud.Owner{}); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestAnHourIsTooLong asserts that no answer stops all calls for an hour.
+func TestAnHourIsTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{errs: []error{&cloud.APIError{Class: cloud.ErrThrottled, After: time.Hour}}}
+		start := time.Now()
+		if err := guard.New(f, guard.Options{}).Delete(t.Context(), cloud.Resource{}); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took < 5*time.Minute || took > 6*time.Minute {
+			t.Errorf("took %s, want five minutes", took)
+		}
+	})
+}
+
+// mute is a cloud that says yes and not to what.
+type mute struct{ *fake }
+
+func (m mute) EnsureNetwork(ctx context.Context, _ cloud.NetworkSpec) (cloud.Network, error) {
+	return cloud.Network{ID: "n"}, m.next(ctx)
+}
+
+func (m mute) CreateVM(ctx context.Context, _ cloud.VMSpec) (cloud.VM, error) {
+	return cloud.VM{}, m.next(ctx)
+}
+
+func TestAnswersWithoutIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := guard.New(mute{&fake{}}, guard.Options{Tries: 2})
+		if net, err := d.EnsureNetwork(t.Context(), cloud.NetworkSpec{}); !errors.Is(err, cloud.ErrUnavailable) {
+			t.Errorf("got %+v, %v", net, err)
+		}
+		if vm, err := d.CreateVM(t.Context(), cloud.VMSpec{}); !errors.Is(err, cloud.ErrUnavailable) {
+			t.Errorf("got %+v, %v", vm, err)
 		}
 	})
 }
@@ -201,7 +241,7 @@ func (g *granting) CreateVM(context.Context, cloud.VMSpec) (cloud.VM, error) {
 		return cloud.VM{}, cloud.ErrThrottled
 	}
 	g.ok++
-	return cloud.VM{}, nil
+	return cloud.VM{ID: "v"}, nil
 }
 
 // TestAdapts has a hundred callers share what the cloud grants.

@@ -102,7 +102,7 @@ func New(_ context.Context, cfg Config) (*Driver, error) {
 	c.auth.AllowReauth = c.auth.TokenID == ""
 	d := &Driver{
 		region: c.region, external: cfg.ExternalNetwork, auth: c.auth, iface: c.iface,
-		client: http.Client{Transport: transport(cfg.Transport, c.tls)},
+		client: http.Client{Transport: strict{transport(cfg.Transport, c.tls)}},
 		login:  make(chan struct{}, 1),
 	}
 	if cfg.Region != "" {

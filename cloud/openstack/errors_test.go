@@ -175,3 +175,24 @@ func TestQuotaBehindForbidden(t *testing.T) {
 		})
 	}
 }
+
+// TestListsWithoutLists asserts that an answer that holds no list is not taken
+// for an empty one.
+func TestListsWithoutLists(t *testing.T) {
+	for _, body := range []string{`{}`, `null`, `{"message": "maintenance"}`, `[]`} {
+		srv := keystone(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			if strings.HasSuffix(r.URL.Path, "/servers/detail") {
+				io.WriteString(w, body)
+				return
+			}
+			kind := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+			fmt.Fprintf(w, `{%q: []}`, strings.ReplaceAll(kind, "-", "_"))
+		})
+		d := newDriver(t, openstack.Config{Credentials: cloudsYAML(srv.URL)})
+		list, err := d.List(t.Context(), "RegionOne", cloud.Owner{Mesh: "m", MCIS: "i"})
+		if !errors.Is(err, cloud.ErrUnavailable) {
+			t.Errorf("%s: got %v, %v, want ErrUnavailable", body, list, err)
+		}
+	}
+}

@@ -160,6 +160,10 @@ func (c *creation) fence(ctx context.Context) error {
 				return err
 			}
 		}
+		own := deletion{r: c.r, res: cloud.Resource{Kind: cloud.KindPort, ID: p.ID, Owner: c.spec.Owner}}
+		if err := own.floatingIPs(ctx, p.ID); err != nil {
+			return err
+		}
 		if err := gone(wrap("DELETE /ports/ID", ports.Delete(ctx, c.r.network, p.ID).ExtractErr())); err != nil {
 			return err
 		}
