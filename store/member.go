@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
 )
 
 const (
@@ -48,7 +48,7 @@ func makeDir(dir string) error {
 }
 
 // startMember locks dir and starts the member that lives there.
-func startMember(ctx context.Context, dir string, log *slog.Logger) (_ *member, err error) {
+func startMember(ctx context.Context, dir string, log *zap.Logger) (_ *member, err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
@@ -116,7 +116,7 @@ func (m *member) socket(name string) string { return filepath.Join(m.sockets, na
 func (m *member) endpoint() string { return "unix://" + m.socket("client") }
 
 // config returns the settings of the member.
-func (m *member) config(dir string, log *slog.Logger) (*embed.Config, error) {
+func (m *member) config(dir string, log *zap.Logger) (*embed.Config, error) {
 	cfg := embed.NewConfig()
 	cfg.Name = "cbnet"
 	cfg.Dir = filepath.Join(dir, "etcd")
@@ -138,7 +138,7 @@ func (m *member) config(dir string, log *slog.Logger) (*embed.Config, error) {
 	cfg.QuotaBackendBytes = quota
 	cfg.MaxRequestBytes = 4 << 20 // of one transaction: 128 journal entries of up to 30 KB
 	cfg.LogLevel = "error"
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(newZap(log))
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(log)
 	return cfg, nil
 }
 

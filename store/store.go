@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"filippo.io/age"
@@ -42,6 +43,10 @@ type Store struct {
 	member *member // nil with an external cluster
 	key    *age.X25519Identity
 	log    *slog.Logger
+	phase  *phase
+
+	closing sync.Once
+	closed  error
 }
 
 // Open starts the embedded member, or connects to the cluster, and reads the
@@ -52,7 +57,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if o.Dir == "" {
 		return nil, errors.New("store: no directory")
 	}
-	s := &Store{log: o.Log}
+	s := &Store{log: o.Log, phase: &phase{start: time.Now()}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -66,15 +71,15 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if err := makeDir(o.Dir); err != nil {
 		return nil, err
 	}
-	endpoints := o.Endpoints
+	endpoints, zap := o.Endpoints, newZap(s.log, s.phase)
 	if len(endpoints) == 0 {
-		if s.member, err = startMember(ctx, o.Dir, s.log); err != nil {
+		if s.member, err = startMember(ctx, o.Dir, zap); err != nil {
 			return nil, err
 		}
 		endpoints = []string{s.member.endpoint()}
 	}
 	s.client, err = clientv3.New(clientv3.Config{
-		Endpoints: endpoints, DialTimeout: callTimeout, Logger: newZap(s.log),
+		Endpoints: endpoints, DialTimeout: callTimeout, Logger: zap,
 		DialKeepAliveTime: 30 * time.Second, DialKeepAliveTimeout: callTimeout,
 	})
 	if err != nil {
@@ -87,18 +92,22 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 }
 
 // Close ends the connection and stops the embedded member. It may be called
-// again.
+// again, and beside other calls, which then fail.
 func (s *Store) Close() error {
+	s.closing.Do(func() { s.closed = s.close() })
+	return s.closed
+}
+
+func (s *Store) close() error {
+	s.phase.closing.Store(true)
 	var errs []error
 	if s.client != nil {
 		if err := s.client.Close(); err != nil && !errors.Is(err, context.Canceled) {
 			errs = append(errs, fmt.Errorf("store: close client: %w", err))
 		}
-		s.client = nil
 	}
 	if s.member != nil {
 		errs = append(errs, s.member.stop())
-		s.member = nil
 	}
 	return errors.Join(errs...)
 }
