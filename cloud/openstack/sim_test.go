@@ -31,7 +31,7 @@ func TestSim(t *testing.T) {
 		http.StripPrefix("/openstack", sim.Handler()).ServeHTTP(w, r)
 	}))
 	endpoint := srv.URL + "/openstack"
-	sim = simopenstack.New(simopenstack.Options{Fabric: f, Faults: injector, URL: endpoint})
+	sim = simopenstack.New(simopenstack.Options{Fabric: f, Faults: injector, URL: endpoint, RetryAfter: -1})
 	t.Cleanup(func() {
 		srv.Close()
 		sim.Close()

@@ -60,6 +60,9 @@ type Options struct {
 	// BindDelay passes between the acceptance of a server and the binding of
 	// its ports, which is when a second server on a port fails; 0 is 50 ms.
 	BindDelay time.Duration
+	// RetryAfter is the Retry-After of a throttled call, in whole seconds;
+	// 0 is one second, negative is none.
+	RetryAfter time.Duration
 	// Log takes what happens; nil is nowhere.
 	Log *slog.Logger
 	// Now tells the time; nil is the clock.

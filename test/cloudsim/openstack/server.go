@@ -1,12 +1,14 @@
 package openstack
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -126,7 +128,11 @@ func (c *Cloud) refuse(w http.ResponseWriter, r route, err error) {
 // perform runs a route under the lock.
 func (c *Cloud) perform(r route, req *http.Request, body []byte) (answer, error) {
 	if c.opts.Faults.Throttled() {
-		return answer{}, &apiError{status: 429, kind: "OverLimit", message: "This request was rate-limited.", after: 1}
+		after := cmp.Or(int(c.opts.RetryAfter/time.Second), 1)
+		if c.opts.RetryAfter < 0 {
+			after = 0
+		}
+		return answer{}, &apiError{status: 429, kind: "OverLimit", message: "This request was rate-limited.", after: after}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
