@@ -38,6 +38,7 @@ build: ## build cbnetd, cbctl, cbserver and cloudsim into bin/
 test: setup .tools/bin/moto_server build ## run every test: packages, then the whole system on simulated clouds
 	$(GO) vet ./...
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 5m $(RACE)
+	$(GO) test -timeout 5m ./mcis ./mesh
 	$(GO) test -short -timeout 5m -p 4 $(PLAIN)
 	$(GO) test -short -timeout 8m ./test/e2e
 

@@ -37,7 +37,11 @@ func TestJoinThroughIntroducer(t *testing.T) {
 		pause(30 * time.Second)
 		sets := nodes[2].host.Sets()
 		quiet := len(nodes[2].log.String())
-		pause(75 * time.Second) // two push/pulls and more
+		steady := 75 * time.Second // two push/pulls and more
+		if testing.Short() {
+			steady = 10 * time.Second
+		}
+		pause(steady)
 		if got := nodes[2].host.Sets(); got != sets {
 			t.Errorf("a steady mesh set the device %d times", got-sets)
 		}
@@ -212,6 +216,9 @@ func TestRevokeSpreads(t *testing.T) {
 }
 
 func TestPartitionHeals(t *testing.T) {
+	if testing.Short() {
+		t.Skip("simulates minutes of six nodes; runs without -short, in make test too")
+	}
 	inBubble(t, func(t *testing.T) {
 		l := newLab(t)
 		nodes := []*node{l.introducer().start()}
