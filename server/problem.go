@@ -36,7 +36,7 @@ func (s *Server) problem(ctx context.Context, err error) error {
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, mcis.ErrNoCloud), errors.Is(err, pki.ErrRequest):
 		return huma.Error422UnprocessableEntity(err.Error())
-	case errors.Is(err, mcis.ErrDeleting):
+	case errors.Is(err, mcis.ErrDeleting), errors.Is(err, errInUse):
 		return huma.Error409Conflict(err.Error())
 	case errors.Is(err, pki.ErrRefused):
 		return huma.Error403Forbidden(err.Error())

@@ -339,3 +339,27 @@ func TestStopEndsStreams(t *testing.T) {
 		t.Errorf("err = %v, want a lost connection at once", err)
 	}
 }
+
+// TestAccountInUseStaysWhatItIs: pointed at another cloud, a delete would find
+// nothing there and take the machines for gone.
+func TestAccountInUseStaysWhatItIs(t *testing.T) {
+	s := servertest.Start(t, servertest.NewDisk(t))
+	c := s.Client()
+	add := func(in api.CloudSpec) error {
+		_, err := c.AddCloud(t.Context(), "aws", in)
+		return err
+	}
+	if err := errors.Join(add(api.CloudSpec{Provider: "aws"}), add(api.CloudSpec{Provider: "aws", Endpoint: "https://one.example"})); err != nil {
+		t.Fatalf("unused: %v", err)
+	}
+	if _, err := c.Apply(t.Context(), api.SpecFile{YAML: spec}); err != nil {
+		t.Fatal(err)
+	}
+	err := add(api.CloudSpec{Provider: "aws", Endpoint: "https://two.example"})
+	if status(err) != 409 || !strings.Contains(err.Error(), "shop") {
+		t.Errorf("another endpoint: %v, want 409 that names shop", err)
+	}
+	if err := add(api.CloudSpec{Provider: "aws", Endpoint: "https://one.example", Credentials: "new"}); err != nil {
+		t.Errorf("new credentials: %v", err)
+	}
+}
