@@ -5,6 +5,7 @@ GO          := go
 VERSION     := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev)
 LDFLAGS     := -s -w -X github.com/cbnet-io/cbnet/internal/version.Version=$(VERSION)
 FUZZTIME    ?= 10s
+MAKEFLAGS   += --jobs=2
 export GOFLAGS      := -trimpath -buildvcs=false
 export CGO_ENABLED  := 0
 export PATH         := $(CURDIR)/.tools/bin:$(PATH)
@@ -28,7 +29,7 @@ setup: ## install the Debian packages that demo and tests need, when missing
 	if [ -n "$$missing" ]; then echo "installing" $$missing; \
 	  as=; [ $$(id -u) = 0 ] || as=sudo; $$as apt-get update -q && DEBIAN_FRONTEND=noninteractive $$as apt-get install -qy --no-install-recommends $$missing; fi
 
-.tools/bin/moto_server: Makefile
+.tools/bin/moto_server: Makefile | setup
 	python3 -m venv .tools && .tools/bin/pip install -q --disable-pip-version-check $(PIPS) && touch $@
 
 build: ## build cbnetd, cbctl, cbserver and cloudsim into bin/
@@ -36,7 +37,6 @@ build: ## build cbnetd, cbctl, cbserver and cloudsim into bin/
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/... ./test/cloudsim
 
 test: setup .tools/bin/moto_server build ## run every test: packages, then the whole system on simulated clouds
-	$(GO) vet ./...
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 5m $(RACE)
 	$(GO) test -timeout 5m ./mcis ./mesh
 	$(GO) test -short -timeout 5m -p 4 $(PLAIN)

@@ -5,11 +5,15 @@ package e2e_test
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // inside marks the process that runs in its own namespaces.
@@ -31,21 +35,75 @@ func TestMain(m *testing.M) {
 		fmt.Println("e2e: skipped: needs root for network namespaces")
 		return
 	}
+	flag.Parse()
+	if err := outside(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(1)
+	}
+}
+
+// atOnce is how many tests run at the same time: they mostly wait for machines
+// to boot.
+const atOnce = 2
+
+// outside runs each wanted test in a process and namespaces of its own.
+func outside() error {
+	pattern := flag.Lookup("test.run").Value.String()
+	if pattern == "" {
+		pattern = "^Test"
+	}
+	list, err := child("-test.list=" + pattern)
+	if err != nil || flag.Lookup("test.list").Value.String() != "" {
+		fmt.Printf("%s", list)
+		return err
+	}
+	var (
+		mu   sync.Mutex // one test's output at a time
+		errs []error    // guarded by mu
+		wg   sync.WaitGroup
+		free = make(chan struct{}, atOnce)
+	)
+	for name := range strings.Lines(string(list)) {
+		name = strings.TrimSpace(name)
+		if !strings.HasPrefix(name, "Test") {
+			continue
+		}
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			start := time.Now()
+			run := "^" + name + "$"
+			if _, sub, ok := strings.Cut(pattern, "/"); ok {
+				run += "/" + sub
+			}
+			out, err := child("-test.run=" + run)
+			mu.Lock()
+			defer mu.Unlock()
+			fmt.Printf("%s%s took %s\n", out, name, time.Since(start).Round(time.Second))
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// child runs this program again, in namespaces of its own, with one more flag.
+func child(last string) ([]byte, error) {
 	exe, err := os.Executable()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		os.Exit(1)
+		return nil, err
 	}
-	cmd := exec.Command("unshare", append([]string{"--net", "--mount", "--", "sh", "-c", enter, exe}, os.Args[1:]...)...)
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
-		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-			os.Exit(exit.ExitCode())
+	args := []string{"--net", "--mount", "--", "sh", "-c", enter, exe}
+	for _, a := range os.Args[1:] {
+		if !strings.HasPrefix(a, "-test.testlogfile=") { // there is one writer
+			args = append(args, a)
 		}
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		os.Exit(1)
 	}
+	cmd := exec.Command("unshare", append(args, last)...)
+	cmd.Env = append(os.Environ(), inside+"=1")
+	return cmd.CombinedOutput()
 }
 
 // root is the module's directory.
