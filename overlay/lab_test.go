@@ -191,11 +191,6 @@ func (h *host) do(c call) reply {
 	return r
 }
 
-func (h *host) run(args ...string) string {
-	h.t.Helper()
-	return h.do(call{Op: "run", Args: args}).Out
-}
-
 // beside runs a command in the host's network while the host answers calls.
 func (h *host) beside(args ...string) reply {
 	pid := fmt.Sprint(h.cmd.Process.Pid)
