@@ -280,12 +280,12 @@ func TestLyingMember(t *testing.T) {
 			env     []byte
 			verdict string
 		}{
-			{"garbage", []byte("garbage"), "invalid"},
-			{"nothing", nil, "invalid"},
-			{"oversize", make([]byte, identity.MaxEnvelope+1), "invalid"},
-			{"forged signature", forged, "invalid"},
-			{"other CA", sign(t, usurper, identity.Record{Version: version}), "invalid"},
-			{"expired", sign(t, expired, identity.Record{Version: version}), "invalid"},
+			{"garbage", []byte("garbage"), "malformed"},
+			{"nothing", nil, "malformed"},
+			{"oversize", make([]byte, identity.MaxEnvelope+1), "oversize"},
+			{"forged signature", forged, "forged"},
+			{"other CA", sign(t, usurper, identity.Record{Version: version}), "untrusted"},
+			{"expired", sign(t, expired, identity.Record{Version: version}), "expired"},
 			{"replayed old version", sign(t, liar.cfg.Bundle, identity.Record{Version: 1}), "older"},
 		}
 		for _, tt := range tests {

@@ -85,7 +85,7 @@ func (i *introducer) receive(ctx context.Context, conn net.Conn) {
 	defer func() { stop(); closeQuietly(conn) }()
 	remote := addrOf(conn.RemoteAddr())
 	if err := i.readPreface(conn); err != nil {
-		i.m.metrics.introductions.WithLabelValues("stranger").Inc()
+		i.m.metrics.introductions.WithLabelValues(strangeness(err)).Inc()
 		if !errors.Is(err, io.EOF) && i.doorman.mayLog(i.m.now()) {
 			i.m.log.Warn("stranger refused", "remote", remote, "reason", err)
 		}
@@ -103,7 +103,7 @@ func (i *introducer) receive(ctx context.Context, conn net.Conn) {
 	case errors.Is(err, errSelf):
 		i.m.metrics.introductions.WithLabelValues("self").Inc()
 	case err != nil:
-		i.m.metrics.introductions.WithLabelValues("refused").Inc()
+		i.m.metrics.introductions.WithLabelValues(fault(err)).Inc()
 		if i.doorman.mayLog(i.m.now()) {
 			i.m.log.Warn("node refused", "peer", caller, "remote", remote, "reason", err)
 		}
@@ -125,6 +125,17 @@ func (i *introducer) readPreface(conn net.Conn) error {
 		return errPreface
 	}
 	return i.prefaces.check(b[:], i.m.now())
+}
+
+// strangeness names what is wrong with a preface, for a metric.
+func strangeness(err error) string {
+	switch {
+	case errors.Is(err, errReplay):
+		return "replayed"
+	case errors.Is(err, errSkew):
+		return "skewed"
+	}
+	return "stranger"
 }
 
 // errSelf: a node called its own introducer.

@@ -22,10 +22,10 @@ func (m *Mesh) admit(envelopes [][]byte, source string, wait func(node string) t
 		switch {
 		case errors.Is(err, identity.ErrRevoked), errors.Is(err, identity.ErrExpired):
 			// Whoever sent it has not heard of it yet.
-			m.metrics.records.WithLabelValues("invalid").Inc()
+			m.metrics.records.WithLabelValues(fault(err)).Inc()
 			m.log.Debug("record refused", "source", source, "err", err)
 		case err != nil:
-			m.metrics.records.WithLabelValues("invalid").Inc()
+			m.metrics.records.WithLabelValues(fault(err)).Inc()
 			m.warn("record refused", "source", source, "err", err)
 		case s.Grant.Node == m.grant.Node:
 			m.admitSelf(s)

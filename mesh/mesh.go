@@ -201,11 +201,15 @@ func (m *Mesh) Revoke(ctx context.Context, signed []byte) error {
 // then the list is spread or answered: the revoked node is gone here first.
 func (m *Mesh) applyRevocations(ctx context.Context, signed []byte, source string) error {
 	changed, err := m.roots.Apply(signed)
+	verdict := "known"
 	if err != nil {
-		return err
+		verdict = fault(err)
+	} else if changed {
+		verdict = "new"
 	}
-	if !changed {
-		return nil
+	m.metrics.lists.WithLabelValues(verdict).Inc()
+	if err != nil || !changed {
+		return err
 	}
 	m.saveList()
 	m.log.Info("revocation list in force", "number", m.roots.RevocationNumber(), "source", source)

@@ -13,8 +13,13 @@ import (
 // format is the format number of everything this package writes.
 const format = 1
 
-// errMessage is wrapped by every decoder of foreign bytes.
-var errMessage = errors.New("malformed message")
+// Faults of what comes from others.
+var (
+	// errMessage is wrapped by every decoder of foreign bytes.
+	errMessage = errors.New("malformed message")
+	// errTooLarge is wrapped, too, where a limit is the reason.
+	errTooLarge = errors.New("too large")
+)
 
 // request is what one node asks of another: a joiner of an introducer, or a
 // member of a member. Fields that are not needed stay empty.
@@ -61,7 +66,7 @@ func readFrame(r io.Reader, v any, limit int) error {
 	}
 	n := int64(binary.BigEndian.Uint32(head[:]))
 	if n > int64(limit) {
-		return fmt.Errorf("message of %d bytes, more than %d: %w", n, limit, errMessage)
+		return fmt.Errorf("message of %d bytes, more than %d: %w: %w", n, limit, errMessage, errTooLarge)
 	}
 	var b bytes.Buffer
 	if _, err := io.CopyN(&b, r, n); err != nil {

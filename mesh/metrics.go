@@ -4,11 +4,15 @@ import (
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cbnet-io/cbnet/identity"
 )
 
 // metrics are the mesh's figures. They are registered while Run runs.
 type metrics struct {
-	records       *prometheus.CounterVec // by verdict, and "invalid"
+	records       *prometheus.CounterVec // by verdict, and by why one was refused
+	lists         *prometheus.CounterVec // by what became of them
+	refused       *prometheus.CounterVec // by reason
 	introductions *prometheus.CounterVec // by result
 	fetches       *prometheus.CounterVec // by result
 	sets          *prometheus.CounterVec // by result
@@ -22,6 +26,8 @@ func newMetrics() *metrics {
 	}
 	return &metrics{
 		records:       counter("records_total", "Records received, by what became of them.", "verdict"),
+		lists:         counter("revocation_lists_total", "Revocation lists received, by what became of them.", "verdict"),
+		refused:       counter("gossip_refused_total", "What came to the gossip port and was refused or ignored, by reason.", "reason"),
 		introductions: counter("introductions_total", "Connections to the introducer, by result.", "result"),
 		fetches:       counter("fetches_total", "Records asked of members, by result.", "result"),
 		sets:          counter("device_sets_total", "Changes made to the device, by result.", "result"),
@@ -33,7 +39,7 @@ func newMetrics() *metrics {
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.records, m.introductions, m.fetches, m.sets, m.peers, m.revocations}
+	return []prometheus.Collector{m.records, m.lists, m.refused, m.introductions, m.fetches, m.sets, m.peers, m.revocations}
 }
 
 // register adds the metrics to a registry, which may be nil, and returns how
@@ -58,4 +64,28 @@ func result(err error) string {
 		return "error"
 	}
 	return "ok"
+}
+
+// fault names the class of an error about something foreign, for a metric: a
+// few fixed words.
+func fault(err error) string {
+	for _, f := range []struct {
+		err  error
+		name string
+	}{
+		{identity.ErrTooLarge, "oversize"}, {errTooLarge, "oversize"},
+		{identity.ErrRevoked, "revoked"},
+		{identity.ErrExpired, "expired"},
+		{identity.ErrUntrusted, "untrusted"},
+		{identity.ErrSignature, "forged"},
+		{identity.ErrTaken, "conflict"},
+		{identity.ErrOutdated, "older"},
+		{identity.ErrGrant, "grant"},
+		{identity.ErrFormat, "malformed"}, {errMessage, "malformed"},
+	} {
+		if errors.Is(err, f.err) {
+			return f.name
+		}
+	}
+	return "invalid"
 }
