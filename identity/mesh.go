@@ -33,6 +33,9 @@ func NewMesh(name string, cidr netip.Prefix) (Mesh, error) {
 	return m, m.Validate()
 }
 
+// String returns the mesh's name and prefixes, for people.
+func (m Mesh) String() string { return fmt.Sprintf("%s (%s, %s)", m.Name, m.CIDR, m.CIDR6) }
+
 // Validate returns all faults of the mesh's parameters, joined.
 func (m Mesh) Validate() error {
 	var errs []error

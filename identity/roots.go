@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,7 +17,7 @@ type Roots struct {
 	cas    []*x509.Certificate
 	pool   *x509.CertPool
 	mesh   Mesh
-	caHash [32]byte
+	hashes [][32]byte // of cas
 
 	mu      sync.RWMutex // guards the fields below
 	list    RevocationList
@@ -24,22 +25,25 @@ type Roots struct {
 	revoked map[string]bool // by serial
 }
 
-// NewRoots trusts the given authorities, which must all be of one mesh.
+// NewRoots trusts the given authorities, which must all be of one mesh: of one
+// name and with the same prefixes. While a mesh changes from one authority to
+// the next, that is more than one.
 func NewRoots(cas ...*x509.Certificate) (*Roots, error) {
 	if len(cas) == 0 || len(cas) > MaxCAs {
 		return nil, fmt.Errorf("%d CA certificates: want 1 to %d", len(cas), MaxCAs)
 	}
-	r := &Roots{cas: cas, pool: x509.NewCertPool(), caHash: sha256.Sum256(cas[0].Raw)}
+	r := &Roots{cas: cas, pool: x509.NewCertPool()}
 	for i, ca := range cas {
 		m, err := meshOf(ca)
 		if err != nil {
 			return nil, err
 		}
 		if i > 0 && m != r.mesh {
-			return nil, fmt.Errorf("CA certificates are of different meshes: %s and %s", r.mesh.Name, m.Name)
+			return nil, fmt.Errorf("CA certificates are of different meshes: %s and %s", r.mesh, m)
 		}
 		r.mesh = m
 		r.pool.AddCert(ca)
+		r.hashes = append(r.hashes, sha256.Sum256(ca.Raw))
 	}
 	return r, nil
 }
@@ -50,9 +54,24 @@ func (r *Roots) Mesh() Mesh { return r.mesh }
 // CAs returns the trusted authorities.
 func (r *Roots) CAs() []*x509.Certificate { return r.cas }
 
-// CAHash returns the SHA-256 of the first authority's certificate. Tokens pin
-// it, and who knows it may speak to an introducer.
-func (r *Roots) CAHash() [32]byte { return r.caHash }
+// CAHash returns the SHA-256 of the first authority's certificate, which
+// tokens pin.
+func (r *Roots) CAHash() [32]byte { return r.hashes[0] }
+
+// CAHashes returns the SHA-256 of each authority's certificate, in the order
+// of CAs. Who knows one of them may speak to an introducer.
+func (r *Roots) CAHashes() [][32]byte { return slices.Clone(r.hashes) }
+
+// IssuerHash returns the SHA-256 of the certificate of the authority that
+// signed cert, or that of the first authority if none here did.
+func (r *Roots) IssuerHash(cert *x509.Certificate) [32]byte {
+	for i, ca := range r.cas {
+		if cert.CheckSignatureFrom(ca) == nil {
+			return r.hashes[i]
+		}
+	}
+	return r.hashes[0]
+}
 
 // Verify checks a node's certificate as of now and returns what it grants.
 // Errors wrap ErrUntrusted, ErrExpired, ErrRevoked or ErrGrant.

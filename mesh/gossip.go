@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"log"
 	"log/slog"
@@ -22,9 +21,10 @@ import (
 func (m *Mesh) openGossip(w *wire) (*memberlist.Memberlist, error) {
 	c := memberlist.DefaultLANConfig()
 	speed := time.Duration(m.timing.Gossip)
-	hash := m.roots.CAHash()
 	c.Name = gossipName(m.grant.Node, m.boot)
-	c.Label = m.grant.Mesh + "/" + hex.EncodeToString(hash[:8])
+	// Of the mesh, whose authority may change: its random prefix tells it from
+	// others of the name.
+	c.Label = m.grant.Mesh + "/" + m.roots.Mesh().CIDR6.Addr().String()
 	c.Transport = w
 	c.BindAddr, c.BindPort = m.grant.IP.String(), GossipPort
 	c.AdvertiseAddr, c.AdvertisePort = c.BindAddr, GossipPort

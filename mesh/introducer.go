@@ -41,7 +41,7 @@ func (m *Mesh) openIntroducer(ctx context.Context) (*introducer, error) {
 
 func (m *Mesh) newIntroducer(l net.Listener) *introducer {
 	return &introducer{
-		m: m, listener: l, prefaces: newPrefaces(m.roots.CAHash()), doorman: newDoorman(),
+		m: m, listener: l, prefaces: newPrefaces(m.roots.CAHashes()...), doorman: newDoorman(),
 		inside: make(chan struct{}, maxIntroductions),
 	}
 }

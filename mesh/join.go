@@ -201,7 +201,7 @@ func (m *Mesh) introduceTo(ctx context.Context, addr string) (p reply, who strin
 	if err := conn.SetDeadline(time.Now().Add(joinTimeout)); err != nil {
 		return reply{}, "", err
 	}
-	pre, err := newPreface(m.roots.CAHash(), m.now())
+	pre, err := newPreface(m.roots.IssuerHash(m.cfg.Bundle.Certificate), m.now())
 	if err != nil {
 		return reply{}, "", err
 	}

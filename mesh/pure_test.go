@@ -263,7 +263,7 @@ func TestBookOrder(t *testing.T) {
 func TestPrefaces(t *testing.T) {
 	now := time.Now()
 	hash := [32]byte{1}
-	p := newPrefaces(hash)
+	p := newPrefaces([32]byte{3}, hash)
 	make1 := func(h [32]byte, at time.Time) []byte {
 		b, err := newPreface(h, at)
 		if err != nil {
@@ -279,6 +279,7 @@ func TestPrefaces(t *testing.T) {
 	}{
 		{"right", good, nil},
 		{"again", good, errReplay},
+		{"the mesh's other authority", make1([32]byte{3}, now), nil},
 		{"other mesh", make1([32]byte{2}, now), errPreface},
 		{"short", good[:10], errPreface},
 		{"late clock", make1(hash, now.Add(-maxSkew+time.Second*2)), nil},

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -135,7 +136,7 @@ func (n *Node) sameNode(saved *identity.Bundle, g identity.Grant) error {
 	if err != nil {
 		return fmt.Errorf("state %s: %w", n.c.State, err)
 	}
-	if t.Node != g.Node || t.CAHash != roots.CAHash() {
+	if t.Node != g.Node || !slices.Contains(roots.CAHashes(), [32]byte(t.CAHash)) {
 		return &InputError{What: "--join " + n.c.Join, Err: fmt.Errorf(
 			"the token is for node %s, but %s was enrolled as %s of mesh %s: use another --state, or remove it", t.Node, n.c.State, g.Node, g.Mesh)}
 	}
