@@ -27,6 +27,10 @@
 // packets one by one instead of 128 at a time: slower, with a small and bounded
 // memory, and safe on kernels whose segmentation offloads are broken.
 //
+// Two peers that call each other at the same moment would refuse each other's
+// responses and wait for 5 s. The userspace datapath's socket sees both
+// initiations and lets one side go first; the kernel's cannot.
+//
 // # What it is not
 //
 // It decides nothing: who is a peer, what a peer may claim and which endpoint

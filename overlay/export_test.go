@@ -134,3 +134,47 @@ func EndpointFrom(dst netip.AddrPort, src netip.Addr) conn.Endpoint {
 
 // MarkGroup is markGroup.
 const MarkGroup = markGroup
+
+// Glare drives a glare as one receiver does, and counts.
+type Glare struct{ g *glare }
+
+// NewGlare is newGlare.
+func NewGlare() Glare { return Glare{newGlare()} }
+
+// Constants of glare.
+const (
+	ResponseTime       = responseTime
+	MaxHeldPerEndpoint = maxHeldPerEndpoint
+	MaxHeld            = maxHeld
+)
+
+// Send notes that b leaves for to.
+func (g Glare) Send(b []byte, to netip.AddrPort) { g.g.sending([][]byte{b}, to) }
+
+// Receive takes one datagram, and reports whether it is held.
+func (g Glare) Receive(b []byte, from netip.AddrPort) bool {
+	sizes := []int{len(b)}
+	g.g.received([][]byte{b}, sizes, []conn.Endpoint{&endpoint{dst: from}})
+	return len(b) > 0 && sizes[0] == 0
+}
+
+// ReceiveBatch is received.
+func (g Glare) ReceiveBatch(bufs [][]byte, sizes []int, eps []conn.Endpoint) {
+	g.g.received(bufs, sizes, eps)
+}
+
+// Release returns what is due at now, n packets at a time, and when the next is.
+func (g Glare) Release(now time.Time, n int) ([][]byte, time.Time) {
+	bufs, sizes, eps := make([][]byte, n), make([]int, n), make([]conn.Endpoint, n)
+	for i := range bufs {
+		bufs[i] = make([]byte, initiationSize)
+	}
+	k, next := g.g.release(bufs, sizes, eps, now)
+	for i := range k {
+		bufs[i] = bufs[i][:sizes[i]]
+	}
+	return bufs[:k], next
+}
+
+// Counts returns the own initiations remembered and the packets held.
+func (g Glare) Counts() (own, held int) { return len(g.g.own), g.g.held }

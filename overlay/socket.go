@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/net/ipv4"
@@ -44,10 +46,12 @@ type udpSocket struct {
 	gro  bool        // received datagrams may be coalesced
 	gso  atomic.Bool // datagrams may be sent coalesced
 	pool sync.Pool   // of *sendBatch
+
+	glare *glare
 }
 
 func newSocket(c *net.UDPConn, six, gso, gro bool) *udpSocket {
-	s := &udpSocket{conn: c, six: six, gro: gro}
+	s := &udpSocket{conn: c, six: six, gro: gro, glare: newGlare()}
 	s.gso.Store(gso)
 	if six {
 		s.pc = ipv6.NewPacketConn(c)
@@ -69,6 +73,7 @@ func (s *udpSocket) port() uint16 { return s.conn.LocalAddr().(*net.UDPAddr).Add
 // send sends bufs, in the cheapest way that works. Datagrams that went out
 // before an error are sent again; WireGuard drops doubles.
 func (s *udpSocket) send(bufs [][]byte, e *endpoint) error {
+	s.glare.sending(bufs, e.dst)
 	gso := s.gso.Load()
 	for {
 		err := s.write(bufs, e, gso)
@@ -176,7 +181,7 @@ func (s *udpSocket) receiver(batch int) conn.ReceiveFunc {
 			msgs[i].Buffers[0] = make([]byte, maxDatagram)
 		}
 	}
-	return func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
+	read := func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
 		use := msgs
 		if !s.gro {
 			use = msgs[:min(len(msgs), len(bufs))]
@@ -200,6 +205,20 @@ func (s *udpSocket) receiver(batch int) conn.ReceiveFunc {
 			sizes[i], eps[i], out = m.N, e, i+1
 		}
 		return out, nil
+	}
+	return func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
+		n, err := read(bufs, sizes, eps)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			n, due := s.glare.release(bufs, sizes, eps, time.Now())
+			return n, s.conn.SetReadDeadline(due)
+		}
+		if err != nil {
+			return n, err
+		}
+		if due := s.glare.received(bufs[:n], sizes[:n], eps[:n]); !due.IsZero() {
+			err = s.conn.SetReadDeadline(due)
+		}
+		return n, err
 	}
 }
 

@@ -1,0 +1,217 @@
+package overlay
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.zx2c4.com/wireguard/conn"
+)
+
+// glare keeps two peers that call each other at the same moment from spoiling
+// each other's handshake.
+//
+// A WireGuard peer that has sent an initiation and then consumes one forgets
+// its own, and refuses the response to it. If both do, both wait for 5 s
+// (REKEY_TIMEOUT). Both initiations show their ephemeral key, so the two sides
+// can agree without a word: the one with the lower key holds the other's
+// initiation back. Commonly the response to its own comes next, and what was
+// held is dropped. If none comes within responseTime, its own initiation was
+// lost, and it answers the held one:
+//
+//	lower                        higher
+//	  |---- initiation ---.  .-----|
+//	  |                    \/      |
+//	  |<------- held -----'  `---->| consumes it, forgets its own
+//	  |<-------- response ---------|
+//	  |--------- keepalive ------->| the session is up, on both sides
+//
+// A peer that knows nothing of this always behaves as the higher side, so with
+// one the outcome is right in half of all cases and as ever in the others.
+//
+// Sends come from many goroutines, what is received from one.
+type glare struct {
+	mu    sync.Mutex // guards the fields below
+	own   map[netip.AddrPort]*initiation
+	held  int       // packets held, of all entries
+	due   time.Time // when the receiver looks at them; zero if none is held
+	swept time.Time // when own was last freed of what is old
+}
+
+// initiation is one that this side has sent, and what came back instead of a
+// response.
+type initiation struct {
+	sent      time.Time
+	index     uint32 // which the response repeats
+	ephemeral [32]byte
+	answered  bool // this side has sent a response meanwhile: it forgot its own
+	held      []heldPacket
+}
+
+type heldPacket struct {
+	data [initiationSize]byte
+	from conn.Endpoint
+}
+
+// Messages of WireGuard (protocol paper, section 5.4; little endian).
+const (
+	typeInitiation = 1
+	typeResponse   = 2
+	initiationSize = 148
+	responseSize   = 92
+)
+
+const (
+	// responseTime is how long after an initiation its response may be on the
+	// way. It must exceed the round trip of the longest paths (Singapore to
+	// São Paulo, about 330 ms), and is what a lost initiation costs.
+	responseTime = 350 * time.Millisecond
+
+	// Anyone can forge the address of a packet. What exceeds these bounds is
+	// not held but delivered at once.
+	maxHeldPerEndpoint = 4
+	maxHeld            = 1024
+)
+
+func newGlare() *glare { return &glare{own: make(map[netip.AddrPort]*initiation)} }
+
+// isMessage reports whether b may be the handshake message.
+func isMessage(b []byte, kind uint32, size int) bool {
+	return len(b) == size && binary.LittleEndian.Uint32(b) == kind
+}
+
+// sending notes what leaves for to. Messages of a handshake leave alone.
+func (g *glare) sending(bufs [][]byte, to netip.AddrPort) {
+	if len(bufs) != 1 || len(bufs[0]) != initiationSize && len(bufs[0]) != responseSize {
+		return
+	}
+	b := bufs[0]
+	switch {
+	case isMessage(b, typeInitiation, initiationSize):
+		now := time.Now()
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.sweepLocked(now)
+		i := g.own[to]
+		if i == nil {
+			i = &initiation{}
+			g.own[to] = i
+		}
+		// What is held stays so, for it came before: a peer that was reset
+		// waits for the response to its new initiation.
+		i.sent, i.answered = now, false
+		i.index, i.ephemeral = binary.LittleEndian.Uint32(b[4:]), [32]byte(b[8:40])
+	case isMessage(b, typeResponse, responseSize):
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if i := g.own[to]; i != nil {
+			i.answered = true
+		}
+	}
+}
+
+// sweepLocked drops own initiations that no response will come for.
+func (g *glare) sweepLocked(now time.Time) {
+	if now.Sub(g.swept) < responseTime {
+		return
+	}
+	g.swept = now
+	for to, i := range g.own {
+		if len(i.held) == 0 && now.Sub(i.sent) >= responseTime {
+			delete(g.own, to)
+		}
+	}
+}
+
+// received looks through the batch that was just received, and sets the sizes
+// of those it holds to 0. It returns when to call [glare.release], the zero
+// time if this batch changed nothing about that.
+func (g *glare) received(bufs [][]byte, sizes []int, eps []conn.Endpoint) (due time.Time) {
+	for i, size := range sizes {
+		if size != initiationSize && size != responseSize { // all data of some length
+			continue
+		}
+		e, ok := eps[i].(*endpoint)
+		if !ok {
+			continue
+		}
+		b := bufs[i][:size]
+		switch {
+		case isMessage(b, typeResponse, responseSize):
+			g.response(binary.LittleEndian.Uint32(b[8:]), e.dst)
+		case isMessage(b, typeInitiation, initiationSize):
+			if at, held := g.hold(b, e, time.Now()); held {
+				sizes[i], due = 0, at
+			}
+		}
+	}
+	return due
+}
+
+// response ends the wait for the response to the own initiation index.
+func (g *glare) response(index uint32, from netip.AddrPort) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if i := g.own[from]; i != nil && i.index == index {
+		g.held -= len(i.held)
+		delete(g.own, from)
+	}
+}
+
+// hold keeps the initiation b for now, if it is to be held, and returns until
+// when.
+func (g *glare) hold(b []byte, e *endpoint, now time.Time) (until time.Time, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.own[e.dst]
+	switch {
+	case i == nil || i.answered || now.Sub(i.sent) >= responseTime:
+		return time.Time{}, false
+	case bytes.Compare(i.ephemeral[:], b[8:40]) >= 0: // we are the higher side
+		return time.Time{}, false
+	case len(i.held) >= maxHeldPerEndpoint || g.held >= maxHeld:
+		return time.Time{}, false
+	}
+	i.held = append(i.held, heldPacket{[initiationSize]byte(b), e})
+	g.held++
+	if at := i.sent.Add(responseTime); g.due.IsZero() || at.Before(g.due) {
+		g.due = at
+	}
+	return g.due, true
+}
+
+// release fills the batch with what is not to be held any longer. It returns
+// how many that are and when to call it again; the zero time if nothing is
+// held. Of one sender the newest comes first: it is the one that the sender
+// still knows, and WireGuard refuses older ones after it.
+func (g *glare) release(bufs [][]byte, sizes []int, eps []conn.Endpoint, now time.Time) (n int, next time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for to, i := range g.own {
+		if len(i.held) == 0 || now.Sub(i.sent) < responseTime {
+			continue
+		}
+		for _, h := range slices.Backward(i.held) {
+			if n == len(bufs) {
+				break
+			}
+			sizes[n], eps[n] = copy(bufs[n], h.data[:]), h.from
+			i.held = i.held[:len(i.held)-1]
+			g.held--
+			n++
+		}
+		if len(i.held) == 0 {
+			delete(g.own, to)
+		}
+	}
+	g.due = time.Time{}
+	for _, i := range g.own {
+		if at := i.sent.Add(responseTime); len(i.held) > 0 && (g.due.IsZero() || at.Before(g.due)) {
+			g.due = at
+		}
+	}
+	return n, g.due
+}
