@@ -1,11 +1,15 @@
 package mesh
 
+import "io"
+
 // What tests that speak the wire formats themselves need.
 var (
 	NewPreface = newPreface
 	WriteFrame = writeFrame
-	ReadReply  = readReply
 )
+
+// ReadReply receives an answer.
+func ReadReply(r io.Reader) (reply, error) { return readReply(r, maxReply) }
 
 // PrefaceSize is the length of a preface.
 const PrefaceSize = prefaceSize

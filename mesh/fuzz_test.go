@@ -3,6 +3,7 @@ package mesh
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"testing"
 	"time"
 )
@@ -48,11 +49,19 @@ func FuzzRequest(f *testing.F) {
 	f.Add(b.Bytes())
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		q, err := readRequest(bytes.NewReader(b))
+		q, err := readWhole(bytes.NewReader(b))
 		if err == nil && (len(q.Names) > maxNames || len(q.Records) > maxNames) {
 			t.Errorf("%q: over the limits", b)
 		}
 	})
+}
+
+func readWhole(r io.Reader) (request, error) {
+	n, err := readSize(r, maxRequest)
+	if err != nil {
+		return request{}, err
+	}
+	return readRequest(r, n)
 }
 
 func FuzzReply(f *testing.F) {
@@ -62,7 +71,7 @@ func FuzzReply(f *testing.F) {
 	}
 	f.Add(b.Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := readReply(bytes.NewReader(b))
+		p, err := readReply(bytes.NewReader(b), maxReply)
 		if err == nil && (len(p.Records) > maxMembers || len(p.Acknowledged) > maxMembers) {
 			t.Errorf("%q: over the limits", b)
 		}

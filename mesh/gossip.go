@@ -35,10 +35,11 @@ func (m *Mesh) openGossip(w *wire) (*memberlist.Memberlist, error) {
 	c.ProbeTimeout /= speed
 	c.PushPullInterval /= speed
 	c.TCPTimeout = requestTimeout
-	c.DNSConfigPath = "" // addresses only, never names
+	c.EnableCompression = false // checkPacket says why
+	c.DNSConfigPath = ""        // addresses only, never names
 	c.Logger = log.New(gossipLog{m.log}, "", 0)
 	d := newGossipDelegate(m)
-	c.Delegate, c.Alive, c.Conflict, c.Merge = d, d, d, d
+	c.Delegate, c.Alive, c.Conflict, c.Merge, c.Events = d, d, d, d, d
 	list, err := memberlist.Create(c)
 	if err != nil {
 		return nil, fmt.Errorf("gossip: %w", err)
@@ -92,6 +93,7 @@ var (
 	_ memberlist.AliveDelegate    = (*gossipDelegate)(nil)
 	_ memberlist.ConflictDelegate = (*gossipDelegate)(nil)
 	_ memberlist.MergeDelegate    = (*gossipDelegate)(nil)
+	_ memberlist.EventDelegate    = (*gossipDelegate)(nil)
 )
 
 // NodeMeta implements memberlist.Delegate.
@@ -128,6 +130,7 @@ func (d *gossipDelegate) MergeRemoteState(b []byte, _ bool) {
 	m := d.m
 	s, err := parseSummary(b)
 	if err != nil {
+		m.refused("summary")
 		m.log.Debug("summary refused", "err", err)
 		return
 	}
@@ -141,28 +144,51 @@ func (d *gossipDelegate) MergeRemoteState(b []byte, _ bool) {
 	m.want(wantList, digest{version: s.revocations}, s.from)
 }
 
-// NotifyAlive implements memberlist.AliveDelegate. It looks at where and what a
+// NotifyJoin implements memberlist.EventDelegate.
+func (d *gossipDelegate) NotifyJoin(*memberlist.Node) {}
+
+// NotifyUpdate implements memberlist.EventDelegate.
+func (d *gossipDelegate) NotifyUpdate(*memberlist.Node) {}
+
+// NotifyLeave implements memberlist.EventDelegate. Whomever gossip calls dead
+// stays; it is counted, since lies about others look like that.
+func (d *gossipDelegate) NotifyLeave(n *memberlist.Node) {
+	if node, _, err := splitGossipName(n.Name); err == nil && d.m.stays(node) {
+		d.m.refused("dead")
+	}
+}
+
+// NotifyAlive implements memberlist.AliveDelegate. It counts what it refuses.
+func (d *gossipDelegate) NotifyAlive(n *memberlist.Node) error {
+	reason, err := d.judge(n)
+	if err != nil {
+		d.m.refused(reason)
+	}
+	return err
+}
+
+// judge looks at where and what a
 // member claims to be; a new digest leads to a fetch. It refuses single members
 // that cannot be right or whose records are not here yet, never a whole merge.
-func (d *gossipDelegate) NotifyAlive(n *memberlist.Node) error {
+func (d *gossipDelegate) judge(n *memberlist.Node) (reason string, err error) {
 	m := d.m
 	node, boot, err := splitGossipName(n.Name)
 	if err != nil {
-		return err
+		return "name", err
 	}
 	if node == m.grant.Node {
 		if boot == m.boot {
-			return nil
+			return "", nil
 		}
-		return fmt.Errorf("an earlier start of this node: %w", errMessage)
+		return "earlier", fmt.Errorf("an earlier start of this node: %w", errMessage)
 	}
 	mt, err := parseMeta(n.Meta)
 	if err != nil {
-		return err
+		return "meta", err
 	}
 	addr, ok := netip.AddrFromSlice(n.Addr)
 	if !ok || n.Port != GossipPort || mt.name != nameHash(node) {
-		return fmt.Errorf("member %s at %s:%d: %w", n.Name, n.Addr, n.Port, errMessage)
+		return "address", fmt.Errorf("member %s at %s:%d: %w", n.Name, n.Addr, n.Port, errMessage)
 	}
 	m.mu.Lock()
 	s := m.book.records[node]
@@ -170,13 +196,13 @@ func (d *gossipDelegate) NotifyAlive(n *memberlist.Node) error {
 	m.want(node, mt.digest, node)
 	switch {
 	case s == nil: // memberlist must not reach it before the device can
-		return fmt.Errorf("member %s without a record: %w", n.Name, errMessage)
+		return "unknown", fmt.Errorf("member %s without a record: %w", n.Name, errMessage)
 	case s.Grant.IP != addr.Unmap():
-		return fmt.Errorf("member %s at %s, its certificate grants %s: %w", n.Name, addr, s.Grant.IP, identity.ErrGrant)
+		return "address", fmt.Errorf("member %s at %s, its certificate grants %s: %w", n.Name, addr, s.Grant.IP, identity.ErrGrant)
 	case !d.known(node, boot):
-		return fmt.Errorf("member %s: too many starts: %w", n.Name, errMessage)
+		return "starts", fmt.Errorf("member %s: too many starts: %w", n.Name, errMessage)
 	}
-	return nil
+	return "", nil
 }
 
 // NotifyConflict implements memberlist.ConflictDelegate.

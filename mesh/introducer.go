@@ -26,6 +26,7 @@ type introducer struct {
 	listener net.Listener
 	prefaces *prefaces
 	doorman  *doorman
+	callers  *callers
 	inside   chan struct{} // one token per introduction under way
 	wg       sync.WaitGroup
 }
@@ -41,7 +42,7 @@ func (m *Mesh) openIntroducer(ctx context.Context) (*introducer, error) {
 
 func (m *Mesh) newIntroducer(l net.Listener) *introducer {
 	return &introducer{
-		m: m, listener: l, prefaces: newPrefaces(m.roots.CAHashes()...), doorman: newDoorman(),
+		m: m, listener: l, prefaces: newPrefaces(m.roots.CAHashes()...), doorman: newDoorman(), callers: &callers{inside: map[string]int{}},
 		inside: make(chan struct{}, maxIntroductions),
 	}
 }
@@ -160,15 +161,21 @@ func (i *introducer) introduce(ctx context.Context, conn net.Conn, remote netip.
 	if peer.Equal(i.m.cfg.Bundle.Certificate) {
 		return caller, errSelf
 	}
+	serial := identity.SerialOf(peer)
+	if !i.callers.enter(serial) {
+		return caller, errBusy
+	}
+	defer i.callers.leave(serial)
 	// First of all the caller learns its own address: its record will name it,
 	// so that everyone has a way to it from the start.
 	if err := writeFrame(tc, reply{Format: format, Observed: remote}, maxReply); err != nil {
 		return caller, err
 	}
-	q, err := readRequest(tc)
+	q, done, err := i.m.bulk.read(ctx, tc, serial)
 	if err != nil {
 		return caller, err
 	}
+	defer done()
 	p, err := i.m.admitJoiner(ctx, q, peer)
 	if err != nil {
 		// The reason goes to a caller that has shown whose certificate it holds.

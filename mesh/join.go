@@ -220,7 +220,7 @@ func (m *Mesh) introduceTo(ctx context.Context, addr string) (p reply, who strin
 	if peer.Equal(m.cfg.Bundle.Certificate) {
 		return reply{}, who, errSelf
 	}
-	greeting, err := readReply(tc)
+	greeting, err := readReply(tc, maxSmall)
 	if err != nil {
 		return reply{}, who, silence(err)
 	}
@@ -231,7 +231,7 @@ func (m *Mesh) introduceTo(ctx context.Context, addr string) (p reply, who strin
 	if err := writeFrame(tc, q, maxRequest); err != nil {
 		return reply{}, who, err
 	}
-	p, err = readReply(tc)
+	p, err = readReply(tc, maxReply)
 	return p, who, silence(err)
 }
 

@@ -10,8 +10,13 @@ import (
 const (
 	// maxMembers bounds the records a node keeps, the left ones included.
 	maxMembers = 4096
-	// maxRequest bounds a request: a record, a revocation list, in base64.
-	maxRequest = 2 * (identity.MaxRevocations + 64*identity.MaxEnvelope)
+	// maxRequest bounds a request: a record and a revocation list in base64, or
+	// names; and some room.
+	maxRequest = 4*(identity.MaxRevocations+identity.MaxEnvelope)/3 + maxSmall
+	// maxSmall is up to what size a request is read at once. Of larger ones one
+	// caller may have one, and all together maxBulky, at a time: the others wait.
+	maxSmall = 64 << 10
+	maxBulky = 8
 	// maxReply bounds an answer. An envelope is about 1 KiB, in base64 a third
 	// more, so that this holds the records of maxMembers nodes with some room.
 	maxReply = 16 << 20
@@ -36,6 +41,21 @@ const (
 	// for startFor since it was last heard of.
 	maxStarts = 8
 	startFor  = time.Minute
+	// maxPerGossip bounds those of memberlist, of one member, and maxGossips in all.
+	maxPerGossip = 4
+	maxGossips   = 32
+	// maxGossip bounds the bytes of one of them: a push/pull of maxGossipNodes
+	// nodes takes 200 bytes for each, and a summary.
+	maxGossip      = 4 << 20
+	maxGossipNodes = 2 * maxMembers
+	// maxSummary bounds a summary: maxMembers entries of up to 120 bytes.
+	maxSummary = 1 << 20
+	// maxPacket bounds a packet of memberlist: ours have up to 1200 bytes and a header.
+	maxPacket = 1400
+	// packetRate and packetBurst bound the packets of one member per second. Ours
+	// send one member 5 rounds of gossip and a few probes per second.
+	packetRate  = 200
+	packetBurst = 400
 	// maxPackets bounds the packets queued for memberlist.
 	maxPackets = 1024
 	// pushWorkers is how many members a record is pushed to at once.
@@ -73,5 +93,6 @@ const (
 	maxPerSource     = 64               // connections at once: a site behind one NAT may boot at once
 	sourceRate       = 20               // connections per second
 	sourceBurst      = 128              // connections in a burst
+	maxPerCaller     = 2                // introductions at once of one certificate
 	maxSources       = 4096             // sources whose rate is remembered, in all
 )

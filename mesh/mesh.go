@@ -33,6 +33,7 @@ type Mesh struct {
 	metrics   *metrics
 	now       func() time.Time
 	warnings  *rate.Limiter
+	bulk      *bulk  // large requests of members and joiners
 	boot      string // makes this start's name in gossip unlike all others
 
 	ready     chan struct{} // closed at the first convergence
@@ -100,7 +101,7 @@ func New(cfg Config) (*Mesh, error) {
 	m := &Mesh{
 		cfg: cfg, roots: roots, grant: grant, publicKey: [32]byte(key.PublicKey().Bytes()),
 		net: cfg.Net, log: cfg.Log, timing: cfg.Timing.withDefaults(), store: store{cfg.StateDir},
-		metrics: newMetrics(), now: time.Now, warnings: rate.NewLimiter(1, 20),
+		metrics: newMetrics(), now: time.Now, warnings: rate.NewLimiter(1, 20), bulk: newBulk(),
 		ready: make(chan struct{}), changed: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		announce: make(chan struct{}, 1), fetch: make(chan struct{}, 1), lonely: make(chan struct{}, 1),
 		unsaved: make(chan struct{}, 1), left: make(chan struct{}),

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+
+	"github.com/cbnet-io/cbnet/identity"
 )
 
 // format is the format number of everything this package writes.
@@ -57,17 +59,22 @@ func writeFrame(w io.Writer, v any, limit int) error {
 	return err
 }
 
-// readFrame receives what writeFrame sent. Memory grows with the bytes that
-// arrive, never with the length that was promised.
-func readFrame(r io.Reader, v any, limit int) error {
+// readSize receives the length of what writeFrame sent.
+func readSize(r io.Reader, limit int) (int64, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return err
+		return 0, err
 	}
 	n := int64(binary.BigEndian.Uint32(head[:]))
 	if n > int64(limit) {
-		return fmt.Errorf("message of %d bytes, more than %d: %w: %w", n, limit, errMessage, errTooLarge)
+		return 0, fmt.Errorf("message of %d bytes, more than %d: %w: %w", n, limit, errMessage, errTooLarge)
 	}
+	return n, nil
+}
+
+// readBody receives what writeFrame sent, behind its length. Memory grows with
+// the bytes that arrive, never with the length that was promised.
+func readBody(r io.Reader, n int64, v any) error {
 	var b bytes.Buffer
 	if _, err := io.CopyN(&b, r, n); err != nil {
 		return err
@@ -78,10 +85,10 @@ func readFrame(r io.Reader, v any, limit int) error {
 	return nil
 }
 
-// readRequest receives and checks a request.
-func readRequest(r io.Reader) (request, error) {
+// readRequest receives and checks a request of n bytes.
+func readRequest(r io.Reader, n int64) (request, error) {
 	var q request
-	if err := readFrame(r, &q, maxRequest); err != nil {
+	if err := readBody(r, n, &q); err != nil {
 		return q, err
 	}
 	switch {
@@ -93,10 +100,19 @@ func readRequest(r io.Reader) (request, error) {
 	return q, nil
 }
 
-// readReply receives and checks an answer.
-func readReply(r io.Reader) (reply, error) {
+// maxAnswer bounds the answer to a request for the records of some nodes.
+func maxAnswer(names int) int {
+	return 4*(identity.MaxRevocations+names*identity.MaxEnvelope)/3 + maxSmall
+}
+
+// readReply receives and checks an answer of at most limit bytes.
+func readReply(r io.Reader, limit int) (reply, error) {
 	var p reply
-	if err := readFrame(r, &p, maxReply); err != nil {
+	n, err := readSize(r, limit)
+	if err != nil {
+		return p, err
+	}
+	if err := readBody(r, n, &p); err != nil {
 		return p, err
 	}
 	switch {

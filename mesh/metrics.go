@@ -82,6 +82,7 @@ func fault(err error) string {
 		{identity.ErrOutdated, "older"},
 		{identity.ErrGrant, "grant"},
 		{identity.ErrFormat, "malformed"}, {errMessage, "malformed"},
+		{errBusy, "limited"},
 	} {
 		if errors.Is(err, f.err) {
 			return f.name

@@ -23,16 +23,29 @@ func (m *Mesh) isMember(a netip.Addr) bool {
 	return ok || a == m.grant.IP || a == m.grant.IP6
 }
 
+// refused implements wireHandler: it counts what was refused in the tunnel.
+func (m *Mesh) refused(reason string) { m.metrics.refused.WithLabelValues(reason).Inc() }
+
+// stays reports whether a node is to be in the mesh, whatever gossip says.
+func (m *Mesh) stays(node string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := m.links[node]
+	return l != nil && !l.signed.Record.Away
+}
+
 // serve implements wireHandler: it answers one request of a member.
 func (m *Mesh) serve(ctx context.Context, conn net.Conn, from netip.Addr) {
 	m.mu.Lock()
 	name := m.byIP[from]
 	m.mu.Unlock()
-	q, err := readRequest(conn)
+	q, done, err := m.bulk.read(ctx, conn, name)
 	if err != nil {
+		m.refused("request")
 		m.log.Debug("request refused", "peer", name, "err", err)
 		return
 	}
+	defer done()
 	goodbye := m.takeGoodbye(name, &q)
 	p := m.answer(ctx, name, q)
 	if err := conn.SetDeadline(time.Now().Add(requestTimeout)); err != nil {

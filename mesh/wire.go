@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+	"golang.org/x/time/rate"
 )
 
 // wire is the gossip port on the overlay address: one UDP socket and one TCP
@@ -29,10 +30,13 @@ type wire struct {
 	listener net.Listener
 	packetCh chan *memberlist.Packet
 	streamCh chan net.Conn
-	streams  chan struct{}      // one token per connection being served
-	mu       sync.Mutex         // guards inside
-	inside   map[netip.Addr]int // those connections, by member
-	done     chan struct{}      // closed by Shutdown
+	streams  chan struct{}                // one token per connection being served
+	gossips  chan struct{}                // one token per stream that memberlist reads
+	mu       sync.Mutex                   // guards the fields below
+	inside   map[netip.Addr]int           // connections being served, by member
+	gossip   map[netip.Addr]int           // of these, those that memberlist reads
+	rates    map[netip.Addr]*rate.Limiter // of packets, by member
+	done     chan struct{}                // closed by Shutdown
 	wg       sync.WaitGroup
 	once     sync.Once
 }
@@ -45,6 +49,8 @@ type wireHandler interface {
 	takeEcho(from netip.Addr, e echo)
 	// serve answers one request from a member and leaves closing to the caller.
 	serve(ctx context.Context, conn net.Conn, from netip.Addr)
+	// refused counts what is refused.
+	refused(reason string)
 }
 
 var _ memberlist.NodeAwareTransport = (*wire)(nil)
@@ -56,7 +62,10 @@ func openWire(ctx context.Context, n Net, ip netip.Addr, h wireHandler, log *slo
 		packetCh: make(chan *memberlist.Packet, maxPackets),
 		streamCh: make(chan net.Conn),
 		streams:  make(chan struct{}, maxStreams),
+		gossips:  make(chan struct{}, maxGossips),
 		inside:   map[netip.Addr]int{},
+		gossip:   map[netip.Addr]int{},
+		rates:    map[netip.Addr]*rate.Limiter{},
 		done:     make(chan struct{}),
 	}
 	var err error
@@ -86,13 +95,16 @@ func (w *wire) receive() {
 			continue
 		}
 		src := addrOf(from)
-		if n == 0 || !w.handler.isMember(src) {
+		if n == 0 || !w.passes(src, buf[:n], at) {
 			continue
 		}
 		if buf[0] == magic {
-			if e, err := parseEcho(buf[:n]); err == nil {
-				w.handler.takeEcho(src, e)
+			e, err := parseEcho(buf[:n])
+			if err != nil {
+				w.handler.refused("echo")
+				continue
 			}
+			w.handler.takeEcho(src, e)
 			continue
 		}
 		p := &memberlist.Packet{Buf: append([]byte(nil), buf[:n]...), From: from, Timestamp: at}
@@ -101,6 +113,41 @@ func (w *wire) receive() {
 		default: // memberlist is behind: gossip is repeated anyway
 		}
 	}
+}
+
+// passes reports whether a packet is worth reading, and counts it if not.
+func (w *wire) passes(src netip.Addr, b []byte, at time.Time) bool {
+	if !w.handler.isMember(src) {
+		w.handler.refused("stranger")
+		return false
+	}
+	if !w.rateOf(src).AllowN(at, 1) {
+		w.handler.refused("flood")
+		return false
+	}
+	if b[0] == magic {
+		return true
+	}
+	if err := checkPacket(b); err != nil {
+		w.handler.refused(fault(err))
+		return false
+	}
+	return true
+}
+
+// rateOf returns the limiter of one member's packets.
+func (w *wire) rateOf(src netip.Addr) *rate.Limiter {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := w.rates[src]
+	if l == nil {
+		if len(w.rates) >= 4*maxMembers {
+			clear(w.rates) // of members that are gone
+		}
+		l = rate.NewLimiter(packetRate, packetBurst)
+		w.rates[src] = l
+	}
+	return l
 }
 
 // accept serves connections until Shutdown.
@@ -114,7 +161,13 @@ func (w *wire) accept(ctx context.Context) {
 			continue
 		}
 		from := addrOf(conn.RemoteAddr())
-		if !w.handler.isMember(from) || !w.enter(from) {
+		if !w.handler.isMember(from) {
+			w.handler.refused("stranger")
+			closeQuietly(conn)
+			continue
+		}
+		if !w.enter(from) {
+			w.handler.refused("flood")
 			closeQuietly(conn)
 			continue
 		}
@@ -122,6 +175,32 @@ func (w *wire) accept(ctx context.Context) {
 			defer w.leave(from)
 			w.stream(ctx, conn, from)
 		})
+	}
+}
+
+// enterGossip reports whether memberlist may read one more stream of the
+// member; the caller then must call leaveGossip.
+func (w *wire) enterGossip(from netip.Addr) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gossip[from] >= maxPerGossip {
+		return false
+	}
+	select {
+	case w.gossips <- struct{}{}:
+		w.gossip[from]++
+		return true
+	default:
+		return false
+	}
+}
+
+func (w *wire) leaveGossip(from netip.Addr) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	<-w.gossips
+	if w.gossip[from]--; w.gossip[from] == 0 {
+		delete(w.gossip, from)
 	}
 }
 
@@ -175,13 +254,9 @@ func (w *wire) stream(ctx context.Context, conn net.Conn, from netip.Addr) {
 		_, err = conn.Read(first[:])
 	}
 	if err == nil && first[0] != magic {
-		if err = conn.SetDeadline(time.Time{}); err == nil {
+		if w.handOver(conn, first[:], from) {
 			stop()
-			select {
-			case w.streamCh <- &peekedConn{Conn: conn, first: first[:]}:
-				return
-			case <-w.done:
-			}
+			return
 		}
 	}
 	if err == nil && first[0] == magic {
@@ -191,20 +266,27 @@ func (w *wire) stream(ctx context.Context, conn net.Conn, from netip.Addr) {
 	closeQuietly(conn)
 }
 
-// peekedConn gives back the byte that was read to tell whose connection it is.
-type peekedConn struct {
-	net.Conn
-	first []byte
+// handOver gives memberlist a stream of a member's, and reports whether it
+// took it: then it closes it, too.
+func (w *wire) handOver(conn net.Conn, first []byte, from netip.Addr) bool {
+	if !w.enterGossip(from) {
+		w.handler.refused("flood")
+		return false
+	}
+	g := guard(conn, first, w.refuse, func() { w.leaveGossip(from) })
+	select {
+	case w.streamCh <- g:
+		return true
+	case <-w.done:
+		w.leaveGossip(from)
+		return false
+	}
 }
 
-// Read implements net.Conn.
-func (c *peekedConn) Read(b []byte) (int, error) {
-	if len(c.first) > 0 && len(b) > 0 {
-		n := copy(b, c.first)
-		c.first = c.first[n:]
-		return n, nil
-	}
-	return c.Conn.Read(b)
+// refuse counts a stream that was refused.
+func (w *wire) refuse(err error) {
+	w.log.Debug("gossip stream refused", "err", err)
+	w.handler.refused(fault(err))
 }
 
 // sendEcho sends a packet of ours. Errors do not matter: it is asked again.
@@ -230,7 +312,7 @@ func (w *wire) exchange(ctx context.Context, to netip.Addr, q request) (reply, e
 	if err := writeFrame(conn, q, maxRequest); err != nil {
 		return reply{}, err
 	}
-	return readReply(conn)
+	return readReply(conn, maxAnswer(len(q.Names)))
 }
 
 // FinalAdvertiseAddr implements memberlist.Transport.
@@ -284,7 +366,11 @@ func (w *wire) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	return w.net.Dial(ctx, w.local.Addr(), a.Addr)
+	conn, err := w.net.Dial(ctx, w.local.Addr(), a.Addr)
+	if err != nil {
+		return nil, err
+	}
+	return guard(conn, nil, w.refuse, func() {}), nil
 }
 
 // Shutdown implements memberlist.Transport. It waits for everything the wire

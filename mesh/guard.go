@@ -1,0 +1,251 @@
+package mesh
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+)
+
+// Kinds of memberlist's messages: their numbers are part of its protocol
+// (memberlist v0.7, net.go).
+const (
+	gossipPing         = 0
+	gossipIndirectPing = 1
+	gossipAck          = 2
+	gossipSuspect      = 3
+	gossipAlive        = 4
+	gossipDead         = 5
+	gossipPushPull     = 6
+	gossipCompound     = 7
+	gossipNack         = 11
+	gossipCRC          = 12
+	gossipError        = 13
+	gossipLabel        = 244
+)
+
+// checkPacket refuses packets that no node of ours sends and that cost much to
+// read: compressed ones above all, which memberlist would blow up to 40 MiB
+// each.
+func checkPacket(b []byte) error {
+	if len(b) > maxPacket {
+		return fmt.Errorf("packet of %d bytes: %w", len(b), errTooLarge)
+	}
+	if len(b) >= 2 && b[0] == gossipLabel {
+		b = b[min(2+int(b[1]), len(b)):]
+	}
+	if len(b) >= 5 && b[0] == gossipCRC {
+		b = b[5:]
+	}
+	if len(b) < 2 || b[0] != gossipCompound {
+		return checkKind(b)
+	}
+	n := int(b[1])
+	sizes, parts := b[2:], []byte(nil)
+	if len(sizes) < 2*n {
+		return fmt.Errorf("packet cut short: %w", errMessage)
+	}
+	sizes, parts = sizes[:2*n], sizes[2*n:]
+	for ; len(sizes) > 0; sizes = sizes[2:] {
+		size := int(binary.BigEndian.Uint16(sizes))
+		if size > len(parts) {
+			return fmt.Errorf("packet cut short: %w", errMessage)
+		}
+		if err := checkKind(parts[:size]); err != nil {
+			return err
+		}
+		parts = parts[size:]
+	}
+	return nil
+}
+
+// checkKind accepts the messages that stand in packets.
+func checkKind(b []byte) error {
+	if len(b) == 0 {
+		return fmt.Errorf("empty packet: %w", errMessage)
+	}
+	switch b[0] {
+	case gossipPing, gossipIndirectPing, gossipAck, gossipSuspect, gossipAlive, gossipDead, gossipNack:
+		return nil
+	}
+	return fmt.Errorf("packet of kind %d: %w", b[0], errMessage)
+}
+
+// checkStream reads the beginning of a stream of memberlist's, up to where its
+// lists begin, and refuses what no node of ours sends: memberlist makes room
+// for as many nodes and bytes as the other promises.
+func checkStream(r io.ByteReader) error {
+	kind, err := r.ReadByte()
+	if err == nil && kind == gossipLabel {
+		var n byte
+		n, err = r.ReadByte()
+		for ; err == nil && n > 0; n-- {
+			_, err = r.ReadByte()
+		}
+		if err == nil {
+			kind, err = r.ReadByte()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case gossipPing, gossipAck, gossipError:
+		return nil
+	case gossipPushPull:
+		return checkHeader(r)
+	}
+	return fmt.Errorf("stream of kind %d: %w", kind, errMessage)
+}
+
+// checkHeader reads the header of a push/pull: a map in MessagePack.
+func checkHeader(r io.ByteReader) error {
+	b, err := r.ReadByte()
+	if err != nil {
+		return err
+	}
+	if b != 0x83 {
+		return fmt.Errorf("push/pull header, want a map of three: %w", errMessage)
+	}
+	for range 3 {
+		name, err := readShort(r)
+		if err != nil {
+			return err
+		}
+		v, err := readNumber(r)
+		if err != nil {
+			return err
+		}
+		limits := map[string]uint64{"Nodes": maxGossipNodes, "UserStateLen": maxSummary, "Join": 1}
+		limit, ok := limits[name]
+		if !ok {
+			return fmt.Errorf("push/pull header names %.40q: %w", name, errMessage)
+		}
+		if v > limit {
+			return fmt.Errorf("push/pull with %s of %d, more than %d: %w", name, v, limit, errTooLarge)
+		}
+	}
+	return nil
+}
+
+// readShort reads a string of at most 31 bytes.
+func readShort(r io.ByteReader) (string, error) {
+	n, err := r.ReadByte()
+	if err == nil && n&0xe0 != 0xa0 {
+		err = fmt.Errorf("push/pull header, want a name: %w", errMessage)
+	}
+	b := make([]byte, n&0x1f)
+	for i := 0; err == nil && i < len(b); i++ {
+		b[i], err = r.ReadByte()
+	}
+	return string(b), err
+}
+
+// readNumber reads a number that is not negative, or a boolean as 0 or 1.
+func readNumber(r io.ByteReader) (uint64, error) {
+	kind, err := r.ReadByte()
+	if err != nil {
+		return 0, err
+	}
+	size := 0
+	switch {
+	case kind < 0x80:
+		return uint64(kind), nil
+	case kind == 0xc2 || kind == 0xc3:
+		return uint64(kind - 0xc2), nil
+	case kind >= 0xcc && kind <= 0xcf:
+		size = 1 << (kind - 0xcc)
+	case kind >= 0xd0 && kind <= 0xd3:
+		size = 1 << (kind - 0xd0)
+	default:
+		return 0, fmt.Errorf("push/pull header, want a number: %w", errMessage)
+	}
+	var v uint64
+	for i := range size {
+		b, err := r.ReadByte()
+		if err != nil {
+			return 0, err
+		}
+		if i == 0 && kind >= 0xd0 && b >= 0x80 {
+			return 0, fmt.Errorf("push/pull header with a negative number: %w", errMessage)
+		}
+		v = v<<8 | uint64(b)
+	}
+	return v, nil
+}
+
+// guardedConn is a stream that memberlist reads from: of at most maxGossip
+// bytes, and checked before memberlist sees any. One goroutine reads.
+type guardedConn struct {
+	net.Conn
+	refused func(error) // told once if the stream is
+	closed  func()      // told once
+
+	whole io.LimitedReader
+	r     io.Reader // nil until the beginning was read
+	err   error     // why the stream is refused
+}
+
+func guard(c net.Conn, first []byte, refused func(error), closed func()) *guardedConn {
+	return &guardedConn{
+		Conn: c, refused: refused, closed: sync.OnceFunc(closed),
+		whole: io.LimitedReader{R: io.MultiReader(bytes.NewReader(first), c), N: maxGossip},
+	}
+}
+
+// Read implements net.Conn.
+func (c *guardedConn) Read(b []byte) (int, error) {
+	if c.r == nil {
+		c.begin()
+	}
+	if c.err != nil {
+		return 0, c.err
+	}
+	n, err := c.r.Read(b)
+	if err == io.EOF && c.whole.N <= 0 {
+		c.refuse(fmt.Errorf("stream of more than %d bytes: %w", maxGossip, errTooLarge))
+		err = c.err
+	}
+	return n, err
+}
+
+// begin checks the beginning and puts it back. What the connection has to say
+// comes after what it sent.
+func (c *guardedConn) begin() {
+	var seen bytes.Buffer
+	br := bufio.NewReader(&c.whole)
+	c.r = io.MultiReader(&seen, br)
+	if err := checkStream(&byteTee{br, &seen}); errors.Is(err, errMessage) || errors.Is(err, errTooLarge) {
+		c.refuse(err)
+	}
+}
+
+func (c *guardedConn) refuse(err error) {
+	c.err = err
+	c.refused(err)
+}
+
+// Close implements net.Conn.
+func (c *guardedConn) Close() error {
+	c.closed()
+	return c.Conn.Close()
+}
+
+// byteTee keeps what is read through it.
+type byteTee struct {
+	r    io.ByteReader
+	seen *bytes.Buffer
+}
+
+// ReadByte implements io.ByteReader.
+func (t *byteTee) ReadByte() (byte, error) {
+	b, err := t.r.ReadByte()
+	if err == nil {
+		err = t.seen.WriteByte(b)
+	}
+	return b, err
+}
