@@ -45,6 +45,7 @@ type Config struct {
 	Advertise []netip.Addr     // public addresses that lead here
 	Observed  bool             // the address at which an introducer sees this host leads here, too
 	Datapath  overlay.Datapath // default: the kernel's if it has one
+	NoOffload bool             // userspace datapath: packets one by one, without segmentation offloads
 	Exec      bool             // let the mesh's servers run commands here
 	// Network is the id of the private network the node is in, such as
 	// "aws/ap-northeast-2/shop-1a2b": nodes of equal ids use private addresses.

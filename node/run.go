@@ -122,7 +122,9 @@ func (n *Node) join(ctx context.Context, state *stateDir, p *identified) error {
 	if err != nil {
 		return err
 	}
-	dev, err := n.openDevice(ctx, overlay.Options{Interface: n.c.Interface, Datapath: n.c.Datapath, Log: n.log})
+	dev, err := n.openDevice(ctx, overlay.Options{
+		Interface: n.c.Interface, Datapath: n.c.Datapath, NoOffload: n.c.NoOffload, Log: n.log,
+	})
 	if err != nil {
 		return fmt.Errorf("device: %w", err)
 	}

@@ -22,7 +22,7 @@ type flags struct {
 	introduce                   string
 	advertise                   []string
 	datapath, network           string
-	exec                        bool
+	exec, noOffload             bool
 	logLevel                    string
 }
 
@@ -36,6 +36,7 @@ func (f *flags) register(s *pflag.FlagSet) {
 	s.StringVar(&f.introduce, "introduce", "", "let others in on TCP `ADDR:PORT`")
 	s.StringArrayVar(&f.advertise, "advertise", nil, "public `ADDR` that leads to this host, or \"observed\" if the one introducers see does; may be repeated")
 	s.StringVar(&f.datapath, "datapath", string(overlay.Auto), "auto, kernel or userspace")
+	s.BoolVar(&f.noOffload, "no-offload", false, "userspace datapath: no segmentation offloads, where a kernel's are broken or memory is short; slower")
 	s.StringVar(&f.network, "network", "", "`ID` of the private network this host is in, such as aws/REGION/NETWORK")
 	s.BoolVar(&f.exec, "exec", false, "let the mesh's servers run commands on this host")
 	s.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -50,7 +51,7 @@ func (f *flags) config(w io.Writer) (node.Config, *slog.Logger, error) {
 	c := node.Config{
 		Bundle: f.bundle, Join: f.join, State: f.state, Socket: f.socket,
 		Interface: f.iface, Port: f.port, Introduce: f.introduce,
-		Datapath: overlay.Datapath(f.datapath), Exec: f.exec, Network: f.network,
+		Datapath: overlay.Datapath(f.datapath), NoOffload: f.noOffload, Exec: f.exec, Network: f.network,
 	}
 	var errs []error
 	fault := func(flag, format string, args ...any) {
@@ -78,6 +79,9 @@ func (f *flags) config(w io.Writer) (node.Config, *slog.Logger, error) {
 	case overlay.Auto, overlay.Kernel, overlay.Userspace:
 	default:
 		fault("datapath", "%.40q: want auto, kernel or userspace", f.datapath)
+	}
+	if f.noOffload && c.Datapath == overlay.Kernel {
+		fault("no-offload", "the kernel's datapath has no such switch: leave it away, or use --datapath userspace")
 	}
 	var level slog.Level
 	switch f.logLevel {
@@ -109,6 +113,9 @@ func (f *flags) forService() []string {
 		add("advertise", a, "")
 	}
 	add("datapath", f.datapath, string(overlay.Auto))
+	if f.noOffload {
+		add("no-offload", "true", "")
+	}
 	add("network", f.network, "")
 	add("log-level", f.logLevel, "info")
 	return out
