@@ -33,11 +33,29 @@ var (
 type Fabric struct {
 	mu    sync.Mutex // guards everything of the fabric and its hosts
 	hosts []*Host
-	cut   func(a, b *Host) bool // nil: nothing is cut
+	byKey map[overlay.Key][]*Host // by the key that others know the device by
+	cut   func(a, b *Host) bool   // nil: nothing is cut
+	watch func(Sent)              // nil: nobody watches
 }
 
 // NewFabric returns a network without hosts.
-func NewFabric() *Fabric { return &Fabric{} }
+func NewFabric() *Fabric { return &Fabric{byKey: map[overlay.Key][]*Host{}} }
+
+// Sent is what a host has sent to another one.
+type Sent struct {
+	From, To *Host
+	Packet   bool   // a datagram, else a piece of a stream
+	Inside   bool   // the tunnel, else across the underlay
+	Data     []byte // valid during the call
+}
+
+// Watch has every datagram and piece of a stream shown to a function before it
+// is sent; nil ends that. The function must not call the fabric.
+func (f *Fabric) Watch(see func(Sent)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watch = see
+}
 
 // Host adds a host with the given underlay addresses. It can be called from
 // everywhere.
@@ -73,6 +91,12 @@ func (f *Fabric) Cut(between func(a, b *Host) bool) {
 	f.cut = between
 }
 
+func (f *Fabric) seenLocked(s Sent) {
+	if f.watch != nil {
+		f.watch(s)
+	}
+}
+
 func (f *Fabric) cutLocked(a, b *Host) bool {
 	return a.down || b.down || f.cut != nil && (f.cut(a, b) || f.cut(b, a))
 }
@@ -90,6 +114,8 @@ type Host struct {
 	tcp    map[string]*listener
 	udp    map[netip.AddrPort]*packetConn
 	config overlay.Config
+	public overlay.Key                // of the device, zero if it is empty
+	owners map[netip.Addr]overlay.Key // of the peers' single addresses
 	peers  map[overlay.Key]*peer
 	sets   int
 	refuse netip.AddrPort // an endpoint that the device takes for no peer
@@ -126,7 +152,42 @@ func (h *Host) Boot() {
 
 func (h *Host) clearLocked() {
 	h.tcp, h.udp = map[string]*listener{}, map[netip.AddrPort]*packetConn{}
-	h.config, h.peers = overlay.Config{}, map[overlay.Key]*peer{}
+	h.configureLocked(overlay.Config{}, map[overlay.Key]*peer{})
+}
+
+// configureLocked gives the device its peers and keeps the indexes.
+func (h *Host) configureLocked(c overlay.Config, peers map[overlay.Key]*peer) {
+	if c.PrivateKey != h.config.PrivateKey {
+		if hs := h.fabric.byKey[h.public]; !h.public.IsZero() {
+			h.fabric.byKey[h.public] = slices.DeleteFunc(hs, func(o *Host) bool { return o == h })
+		}
+		h.public = overlay.Key{}
+		if !c.PrivateKey.IsZero() {
+			h.public = publicOf(c.PrivateKey)
+			h.fabric.byKey[h.public] = append(h.fabric.byKey[h.public], h)
+		}
+	}
+	h.config, h.peers = c, peers
+	h.owners = make(map[netip.Addr]overlay.Key, 2*len(c.Peers))
+	for _, p := range c.Peers {
+		for _, a := range p.AllowedIPs {
+			if a.IsSingleIP() {
+				h.owners[a.Addr()] = p.PublicKey
+			}
+		}
+	}
+}
+
+// ownerLocked returns the peer that packets to an overlay address go to.
+func (h *Host) ownerLocked(to netip.Addr) (overlay.Key, bool) {
+	if k, ok := h.owners[to]; ok {
+		return k, true
+	}
+	i := slices.IndexFunc(h.config.Peers, func(p overlay.Peer) bool { return contains(p.AllowedIPs, to) })
+	if i < 0 {
+		return overlay.Key{}, false
+	}
+	return h.config.Peers[i].PublicKey, true
 }
 
 // Move gives the host other underlay addresses.
@@ -167,9 +228,9 @@ func (h *Host) Sets() int {
 	return h.sets
 }
 
-// publicLocked returns the key others know the host's device by.
-func (h *Host) publicLocked() overlay.Key {
-	k, err := ecdh.X25519().NewPrivateKey(h.config.PrivateKey[:])
+// publicOf returns the key others know a device by.
+func publicOf(private overlay.Key) overlay.Key {
+	k, err := ecdh.X25519().NewPrivateKey(private[:])
 	if err != nil {
 		return overlay.Key{}
 	}
@@ -193,19 +254,19 @@ func (f *Fabric) tunnelLocked(h *Host, from, to netip.Addr, n int) (*Host, error
 	if slices.ContainsFunc(h.config.Addresses, func(p netip.Prefix) bool { return p.Addr() == to }) {
 		return h, nil
 	}
-	i := slices.IndexFunc(h.config.Peers, func(p overlay.Peer) bool { return contains(p.AllowedIPs, to) })
-	if i < 0 || h.down {
+	key, ok := h.ownerLocked(to)
+	if !ok || h.down {
 		return nil, fmt.Errorf("%s: no peer: %w", to, ErrUnreachable)
 	}
-	out := h.peers[h.config.Peers[i].PublicKey]
+	out := h.peers[key]
 	out.status.TxBytes += int64(n)
 	other := out.session
-	if other == nil || f.cutLocked(h, other) || other.peers[h.publicLocked()] == nil || other.peers[h.publicLocked()].session != h {
-		if other = f.handshakeLocked(h, h.config.Peers[i].PublicKey); other == nil {
+	if other == nil || f.cutLocked(h, other) || other.peers[h.public] == nil || other.peers[h.public].session != h {
+		if other = f.handshakeLocked(h, key); other == nil {
 			return nil, fmt.Errorf("%s: no handshake: %w", to, ErrUnreachable)
 		}
 	}
-	in := other.peers[h.publicLocked()]
+	in := other.peers[h.public]
 	if !contains(in.status.AllowedIPs, from) {
 		return nil, fmt.Errorf("%s: source %s not allowed: %w", to, from, ErrUnreachable)
 	}
@@ -217,10 +278,10 @@ func (f *Fabric) tunnelLocked(h *Host, from, to netip.Addr, n int) (*Host, error
 // handshakeLocked tries the endpoint of a peer.
 func (f *Fabric) handshakeLocked(h *Host, key overlay.Key) *Host {
 	p := h.peers[key]
-	for _, other := range f.hosts {
-		back := other.peers[h.publicLocked()]
+	for _, other := range f.byKey[key] {
+		back := other.peers[h.public]
 		switch {
-		case other == h || other.publicLocked() != key || f.cutLocked(h, other) || back == nil:
+		case other == h || f.cutLocked(h, other) || back == nil:
 			continue
 		case !other.answersAt(p.status.Endpoint, back.session == h):
 			continue

@@ -52,7 +52,7 @@ func (h *Host) Set(_ context.Context, c overlay.Config) error {
 		q.status.AllowedIPs = p.AllowedIPs
 		peers[p.PublicKey] = q
 	}
-	h.config, h.peers = c, peers
+	h.configureLocked(c, peers)
 	h.sets++
 	return nil
 }
@@ -113,7 +113,8 @@ func (h *Host) Dial(ctx context.Context, from netip.Addr, addr string) (net.Conn
 	h.fabric.mu.Lock()
 	defer h.fabric.mu.Unlock()
 	var other *Host
-	if from.IsValid() {
+	inside := from.IsValid()
+	if inside {
 		other, err = h.fabric.tunnelLocked(h, from, to.Addr(), 60)
 	} else {
 		from = h.seenAs()
@@ -130,9 +131,11 @@ func (h *Host) Dial(ctx context.Context, from netip.Addr, addr string) (net.Conn
 		return nil, fmt.Errorf("%s: %w", addr, ErrRefused)
 	}
 	a, b := net.Pipe()
+	near := &conn{Conn: a, host: h, other: other, inside: inside, local: tcpAddr(from, 40000), remote: tcpAddr(to.Addr(), to.Port())}
+	far := &conn{Conn: b, host: other, other: h, inside: inside, local: near.remote, remote: near.local}
 	select {
-	case l.conns <- &conn{Conn: b, local: tcpAddr(to.Addr(), to.Port()), remote: tcpAddr(from, 40000)}:
-		return &conn{Conn: a, local: tcpAddr(from, 40000), remote: tcpAddr(to.Addr(), to.Port())}, nil
+	case l.conns <- far:
+		return near, nil
 	default:
 		return nil, fmt.Errorf("%s: backlog full: %w", addr, ErrRefused)
 	}
@@ -171,11 +174,17 @@ func (h *Host) ListenPacket(_ context.Context, addr string) (net.PacketConn, err
 // conn is a connection that knows its addresses.
 type conn struct {
 	net.Conn
+	host, other   *Host
+	inside        bool
 	local, remote net.Addr
 }
 
 // Write implements net.Conn. A connection that the other closed is broken.
 func (c *conn) Write(b []byte) (int, error) {
+	f := c.host.fabric
+	f.mu.Lock()
+	f.seenLocked(Sent{From: c.host, To: c.other, Inside: c.inside, Data: b})
+	f.mu.Unlock()
 	n, err := c.Conn.Write(b)
 	if errors.Is(err, io.ErrClosedPipe) {
 		err = syscall.EPIPE
@@ -261,6 +270,7 @@ func (p *packetConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	if err != nil || other.udp[dst] == nil {
 		return len(b), nil
 	}
+	f.seenLocked(Sent{From: p.host, To: other, Packet: true, Inside: true, Data: b})
 	select {
 	case other.udp[dst].packets <- packet{slices.Clone(b), p.addr}:
 	default:
