@@ -19,6 +19,7 @@ type Bundle struct {
 	Key         ed25519.PrivateKey // of the certificate; secret
 	CAs         []*x509.Certificate
 	Introducers []string // HOST:PORT
+	Revocations []byte   // the signed list when the bundle was made, nil if there was none
 }
 
 // bundleFile is a bundle as JSON. Certificates and key are PEM.
@@ -28,10 +29,41 @@ type bundleFile struct {
 	Key         string   `json:"key"`
 	CAs         []string `json:"cas"`
 	Introducers []string `json:"introducers"`
+	Revocations []byte   `json:"revocations,omitempty"` // base64
 }
 
-// Roots returns whom the bundle trusts, without any revocations.
-func (b *Bundle) Roots() (*Roots, error) { return NewRoots(b.CAs...) }
+// Roots returns whom the bundle trusts, less what the list in it revokes.
+func (b *Bundle) Roots() (*Roots, error) { return b.roots(b.CAs) }
+
+// RootsAt returns the same without authorities that have expired as of now, and
+// those apart. It wraps ErrExpired when none is left.
+func (b *Bundle) RootsAt(now time.Time) (r *Roots, expired []*x509.Certificate, err error) {
+	var live []*x509.Certificate
+	for _, ca := range b.CAs {
+		if now.After(ca.NotAfter) {
+			expired = append(expired, ca)
+			continue
+		}
+		live = append(live, ca)
+	}
+	if len(live) == 0 && len(expired) > 0 {
+		return nil, expired, fmt.Errorf("the authority of the mesh, until %s: %w", expired[0].NotAfter.Format(time.RFC3339), ErrExpired)
+	}
+	r, err = b.roots(live)
+	return r, expired, err
+}
+
+func (b *Bundle) roots(cas []*x509.Certificate) (*Roots, error) {
+	r, err := NewRoots(cas...)
+	if err != nil || len(b.Revocations) == 0 {
+		return r, err
+	}
+	// A list of an authority that has expired since goes with it.
+	if _, err := r.Apply(b.Revocations); err != nil && (len(cas) == len(b.CAs) || !errors.Is(err, ErrUntrusted)) {
+		return nil, err
+	}
+	return r, nil
+}
 
 // Grant verifies the bundle's own certificate as of now and returns its grant.
 func (b *Bundle) Grant(now time.Time) (Grant, error) {
@@ -46,15 +78,15 @@ func (b *Bundle) Grant(now time.Time) (Grant, error) {
 func LoadBundle(path string) (*Bundle, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("bundle: %w", err)
+		return nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, MaxBundle+1))
 	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("bundle: %w", err)
+		return nil, err
 	}
 	b, err := ParseBundle(data)
 	if err != nil {
-		return nil, fmt.Errorf("bundle %s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return b, nil
 }
@@ -72,7 +104,7 @@ func ParseBundle(data []byte) (*Bundle, error) {
 	if f.Format != Format {
 		return nil, fmt.Errorf("field format: %d, want %d: %w", f.Format, Format, ErrFormat)
 	}
-	b := &Bundle{Introducers: f.Introducers}
+	b := &Bundle{Introducers: f.Introducers, Revocations: f.Revocations}
 	var err error
 	if b.Certificate, err = parseCertPEM([]byte(f.Certificate)); err != nil {
 		return nil, fmt.Errorf("field certificate: %w", err)
@@ -94,8 +126,11 @@ func (b *Bundle) validate() error {
 	if !b.Key.Public().(ed25519.PublicKey).Equal(b.Certificate.PublicKey) {
 		return errors.New("field key: does not belong to the certificate")
 	}
-	if _, err := b.Roots(); err != nil {
+	if _, err := NewRoots(b.CAs...); err != nil {
 		return fmt.Errorf("field cas: %w", err)
+	}
+	if _, err := b.Roots(); err != nil {
+		return fmt.Errorf("field revocations: %w", err)
 	}
 	for i, s := range b.Introducers {
 		if err := ParseHostPort(s); err != nil {
@@ -127,7 +162,7 @@ func (b *Bundle) Marshal() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bundle key: %w", err)
 	}
-	f := bundleFile{Format: Format, Certificate: string(marshalCertPEM(b.Certificate)), Key: string(key), Introducers: b.Introducers}
+	f := bundleFile{Format: Format, Certificate: string(marshalCertPEM(b.Certificate)), Key: string(key), Introducers: b.Introducers, Revocations: b.Revocations}
 	for _, ca := range b.CAs {
 		f.CAs = append(f.CAs, string(marshalCertPEM(ca)))
 	}

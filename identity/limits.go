@@ -21,8 +21,8 @@ const (
 	MaxGroups = 32
 	// MaxRevocations bounds a signed revocation list: about 10,000 entries.
 	MaxRevocations = 1 << 20
-	// MaxBundle bounds a bundle file.
-	MaxBundle = 256 << 10
+	// MaxBundle bounds a bundle file, which may hold a revocation list in base64.
+	MaxBundle = 2 << 20
 	// MaxToken bounds a token's text.
 	MaxToken = 2 << 10
 	// MaxCAs bounds the authorities a node trusts at once.

@@ -59,7 +59,7 @@ func (r *Roots) Apply(signed []byte) (changed bool, err error) {
 	case l.Number == r.list.Number && bytes.Equal(signed, r.signed):
 		return false, nil
 	case l.Number == r.list.Number:
-		return false, fmt.Errorf("revocation list %d differs from the one in force: %w", l.Number, ErrTaken)
+		return false, fmt.Errorf("revocation list %d differs from the one in force, as if there were two copies of the authority: %w", l.Number, ErrTaken)
 	}
 	r.list, r.signed = l, bytes.Clone(signed)
 	r.revoked = make(map[string]bool, len(l.Entries))

@@ -17,7 +17,7 @@ func newCACommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ca", Short: "a certificate authority in a directory: a mesh without any server", RunE: group,
 	}
-	cmd.AddCommand(newCAInit(), newCAIssue(), newCARevoke(), newCAList())
+	cmd.AddCommand(newCAInit(), newCAIssue(), newCARevoke(), newCARotate(), newCAList())
 	return cmd
 }
 
@@ -64,7 +64,7 @@ func newCAInit() *cobra.Command {
 
 // caIssue is the flags of `cbctl ca issue`.
 type caIssue struct {
-	dir, node, ip, out                 string
+	dir, node, ip, renew, out          string
 	days                               int
 	groups, routes, roles, introducers []string
 }
@@ -72,9 +72,18 @@ type caIssue struct {
 func newCAIssue() *cobra.Command {
 	var f caIssue
 	cmd := &cobra.Command{
-		Use: "issue --dir DIR --node NAME --out FILE", Short: "make a node's bundle: key, certificate, whom to call", Args: args(0, "no arguments"),
+		Use: "issue --dir DIR (--node NAME | --renew FILE) --out FILE", Short: "make a node's bundle: key, certificate, whom to call", Args: args(0, "no arguments"),
+		Long: `issue makes a node's bundle: its key, its certificate, whom to trust and whom to call.
+
+With --renew it is a new bundle for the node of an earlier one: key, addresses,
+groups, routes, roles and introducers stay as they are where no flag says
+otherwise. FILE may be the --out file as well.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required(cmd, "dir", "node", "out"); err != nil {
+			names := []string{"dir", "node", "out"}
+			if f.renew != "" {
+				names = []string{"dir", "out"}
+			}
+			if err := required(cmd, names...); err != nil {
 				return err
 			}
 			return f.run(cmd)
@@ -89,6 +98,7 @@ func newCAIssue() *cobra.Command {
 	s.StringArrayVar(&f.routes, "route", nil, "subnet `CIDR` the node may route; may be repeated")
 	s.StringArrayVar(&f.roles, "role", nil, "introducer, gateway or relay; may be repeated")
 	s.StringArrayVar(&f.introducers, "introducer", nil, "`HOST:PORT` that lets the node in; may be repeated")
+	s.StringVar(&f.renew, "renew", "", "`FILE` with an earlier bundle of the node, whose key and grant the new one has")
 	s.StringVar(&f.out, "out", "", "`FILE` to write the bundle to, mode 0600")
 	return cmd
 }
@@ -98,11 +108,17 @@ func (f *caIssue) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	var earlier *identity.Bundle
+	if f.renew != "" {
+		if earlier, err = identity.LoadBundle(f.renew); err != nil {
+			return usageError{fmt.Errorf("--renew: %w", err)}
+		}
+	}
 	d, err := identity.OpenDir(f.dir)
 	if err != nil {
 		return err
 	}
-	b, err := d.Issue(req, time.Now())
+	b, err := f.issue(d, earlier, req)
 	if err := errors.Join(err, d.Close()); err != nil {
 		return badGrant(err)
 	}
@@ -115,6 +131,43 @@ func (f *caIssue) run(cmd *cobra.Command) error {
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "node %s: %s and %s, until %s; bundle in %s\n", g.Node, g.IP, g.IP6, b.Certificate.NotAfter.Format(time.DateOnly), f.out)
 	return err
+}
+
+func (f *caIssue) issue(d *identity.Dir, earlier *identity.Bundle, req identity.Request) (*identity.Bundle, error) {
+	if earlier != nil {
+		kept, err := d.Renewal(earlier)
+		if err != nil {
+			return nil, fmt.Errorf("--renew: %s: %w", f.renew, err)
+		}
+		if req, err = override(kept, req); err != nil {
+			return nil, err
+		}
+	}
+	return d.Issue(req, time.Now())
+}
+
+// override puts what flags ask for over what is kept of an earlier bundle.
+func override(kept, asked identity.Request) (identity.Request, error) {
+	if n := asked.Grant.Node; n != "" && n != kept.Grant.Node {
+		return kept, usageError{fmt.Errorf("--node: %q: the bundle of --renew is that of %s", n, kept.Grant.Node)}
+	}
+	kept.Validity = asked.Validity
+	if asked.Grant.IP.IsValid() {
+		kept.Grant.IP = asked.Grant.IP
+	}
+	if asked.Grant.Groups != nil {
+		kept.Grant.Groups = asked.Grant.Groups
+	}
+	if asked.Grant.Routes != nil {
+		kept.Grant.Routes = asked.Grant.Routes
+	}
+	if asked.Grant.Roles != nil {
+		kept.Grant.Roles = asked.Grant.Roles
+	}
+	if asked.Introducers != nil {
+		kept.Introducers = asked.Introducers
+	}
+	return kept, nil
 }
 
 // badGrant makes what was asked for, and cannot be granted, wrong usage.
@@ -134,7 +187,9 @@ func (f *caIssue) request() (identity.Request, error) {
 			errs = append(errs, usageError{fmt.Errorf("--%s: %w", flag, err)})
 		}
 	}
-	fault("node", identity.ParseName(f.node))
+	if f.node != "" || f.renew == "" {
+		fault("node", identity.ParseName(f.node))
+	}
 	for _, g := range f.groups {
 		fault("group", identity.ParseName(g))
 	}
