@@ -27,7 +27,9 @@ func (m *linux) apply(c change) error {
 	case opAddrAdd:
 		err = m.nl.AddrAdd(link, m.addr(c))
 	case opAddrDel:
-		err = ignore(m.nl.AddrDel(link, m.addr(c)), unix.EADDRNOTAVAIL)
+		// ENXIO: IPv6 left the interface, with all its addresses, when the MTU
+		// went below what IPv6 needs.
+		err = ignore(m.nl.AddrDel(link, m.addr(c)), unix.EADDRNOTAVAIL, unix.ENXIO)
 	case opRouteAdd:
 		err = m.addRoute(link, c)
 	case opRouteDel:
@@ -104,10 +106,12 @@ func (m *linux) route(link netlink.Link, c change) *netlink.Route {
 	return r
 }
 
-// ignore turns the error that says "already so" into none.
-func ignore(err, already error) error {
-	if errors.Is(err, already) {
-		return nil
+// ignore turns the errors that say "already so" into none.
+func ignore(err error, already ...error) error {
+	for _, a := range already {
+		if errors.Is(err, a) {
+			return nil
+		}
 	}
 	return err
 }

@@ -138,9 +138,15 @@ func dump[T any](list func() ([]T, error)) (out []T, err error) {
 }
 
 // hasIPv6 reports whether the interface can have IPv6 addresses. It cannot
-// where the kernel has no IPv6, or an administrator switched it off.
+// where the kernel has no IPv6, or an administrator switched it off. An
+// interface whose MTU is too small for IPv6 has no settings of its own, and
+// gets the default ones with a larger MTU.
 func hasIPv6(name string) bool {
-	b, err := os.ReadFile(filepath.Join("/proc/sys/net/ipv6/conf", name, "disable_ipv6"))
+	const conf = "/proc/sys/net/ipv6/conf"
+	b, err := os.ReadFile(filepath.Join(conf, name, "disable_ipv6"))
+	if errors.Is(err, os.ErrNotExist) {
+		b, err = os.ReadFile(filepath.Join(conf, "default", "disable_ipv6"))
+	}
 	return err == nil && strings.TrimSpace(string(b)) == "0"
 }
 

@@ -26,8 +26,8 @@ func TestValidate(t *testing.T) {
 		{"good", func(*overlay.Config) {}, nil},
 		{"zero", func(c *overlay.Config) { *c = overlay.Config{} }, []string{"privateKey: missing"}},
 		{"port", func(c *overlay.Config) { c.Port = 65536 }, []string{"port: 65536"}},
-		{"mtu", func(c *overlay.Config) { c.MTU = 100; c.Addresses = nil }, []string{"mtu: 100"}},
-		{"mtu too small for IPv6", func(c *overlay.Config) { c.MTU = 1200 }, []string{"IPv6 address fd66::1"}},
+		{"mtu", func(c *overlay.Config) { c.MTU = 100; c.Addresses, c.Routes = nil, nil }, []string{"mtu: 100"}},
+		{"mtu too small for IPv6", func(c *overlay.Config) { c.MTU = 1200 }, []string{"IPv6 address fd66::1", "IPv6 route fd66::/64"}},
 		{"address with network", func(c *overlay.Config) { c.Addresses = prefixes("10.66.0.1/16") }, []string{"addresses[0]: 10.66.0.1/16"}},
 		{"mapped address", func(c *overlay.Config) { c.Addresses = prefixes("::ffff:10.66.0.1/128") }, []string{"addresses[0]"}},
 		{"no address", func(c *overlay.Config) { c.Addresses = []netip.Prefix{{}} }, []string{"addresses[0]: invalid Prefix"}},
@@ -45,7 +45,7 @@ func TestValidate(t *testing.T) {
 		{"endpoint in the overlay", func(c *overlay.Config) { c.Peers[0].Endpoint = ep("[fd66::2]:5") }, []string{"route fd66::/64 overlaps fd66::2/128, the endpoint [fd66::2]:5 of peer " + keyA.String()}},
 		{"all at once", func(c *overlay.Config) {
 			c.Port, c.MTU, c.Peers[0].Keepalive = -1, 1, -1
-		}, []string{"port: -1", "mtu: 1", "mtu: 1", "keepalive: -1ns"}},
+		}, []string{"port: -1", "mtu: 1", "mtu: 1", "mtu: 1", "keepalive: -1ns"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,9 +2,11 @@ package overlay_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -63,6 +65,14 @@ func bridge(t *testing.T, name string, addrs ...string) {
 	}
 }
 
+func addDefaultRoute(name, gateway string) error {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		return err
+	}
+	return netlink.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Gw: net.ParseIP(gateway)})
+}
+
 // linkNames returns the interfaces there are.
 func linkNames(t *testing.T) string {
 	t.Helper()
@@ -77,39 +87,27 @@ func linkNames(t *testing.T) string {
 	return strings.Join(out, " ")
 }
 
+// TestSecondSetChangesNothing looks from all sides: what Set would do, what the
+// kernel reports, and what wireguard-go was told.
 func TestSecondSetChangesNothing(t *testing.T) {
 	if !insideLab(t) {
 		return
 	}
-	d := open(t, overlay.Options{})
+	var log lockedBuffer
+	d := open(t, overlay.Options{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	c := config(t)
-	// The kernel tells of whatever really changes, of IPv6 somewhat later.
-	events := make(chan string, 100)
-	done := make(chan struct{})
-	defer close(done)
-	addrs, routes := make(chan netlink.AddrUpdate), make(chan netlink.RouteUpdate)
-	if err := errors.Join(netlink.AddrSubscribe(addrs, done), netlink.RouteSubscribe(routes, done)); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		for {
-			select {
-			case u := <-addrs:
-				events <- "addr " + u.LinkAddress.String()
-			case u := <-routes:
-				events <- "route " + u.Dst.String()
-			case <-done:
-				return
-			}
-		}
-	}()
+	events := watchKernel(t)
 	var first, second []string
 	d.Record(func(s string) { first = append(first, s) })
 	set(t, d, c)
 	if len(first) == 0 {
 		t.Fatal("the first Set made no change")
 	}
-	awaitEvents(t, events, "addr 10.66.0.1/32", "addr fd66::1/128", "route 10.66.0.0/16", "route fd66::/64", "route fd66::1/128")
+	awaitEvents(t, events, "addr 10.66.0.1/32", "addr fd66::1/128", "route 10.66.0.0/16", "route fd66::/64", "route fd66::1/128", "link cbn0 mtu 1280 up true")
+	told := strings.Count(log.String(), "UAPI:")
+	if d.Datapath() == overlay.Userspace && told == 0 {
+		t.Error("wireguard-go logs nothing when it is told something, so this test shows little")
+	}
 
 	d.Record(func(s string) { second = append(second, s) })
 	for range 3 {
@@ -118,6 +116,9 @@ func TestSecondSetChangesNothing(t *testing.T) {
 	if len(second) != 0 {
 		t.Errorf("equal Sets changed %q", second)
 	}
+	if n := strings.Count(log.String(), "UAPI:"); n != told {
+		t.Errorf("equal Sets told wireguard-go %d things:\n%s", n-told, log.String())
+	}
 	c.Routes = c.Routes[:1] // proves that events still arrive
 	set(t, d, c)
 	for _, e := range awaitEvents(t, events, "route fd66::/64") {
@@ -125,6 +126,40 @@ func TestSecondSetChangesNothing(t *testing.T) {
 			t.Errorf("after equal Sets the kernel reports %q", e)
 		}
 	}
+}
+
+// watchKernel returns what the kernel tells of whatever really changes, of IPv6
+// somewhat later.
+func watchKernel(t *testing.T) <-chan string {
+	t.Helper()
+	events := make(chan string, 100)
+	done := make(chan struct{})
+	t.Cleanup(func() { close(done) })
+	addrs, routes, links := make(chan netlink.AddrUpdate), make(chan netlink.RouteUpdate), make(chan netlink.LinkUpdate)
+	err := errors.Join(netlink.AddrSubscribe(addrs, done), netlink.RouteSubscribe(routes, done), netlink.LinkSubscribe(links, done))
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		last := make(map[string]string)
+		for {
+			select {
+			case u := <-addrs:
+				events <- "addr " + u.LinkAddress.String()
+			case u := <-routes:
+				events <- "route " + u.Dst.String()
+			case u := <-links:
+				a := u.Attrs()
+				if s := fmt.Sprintf("link %s mtu %d up %t", a.Name, a.MTU, a.Flags&net.FlagUp != 0); s != last[a.Name] {
+					last[a.Name] = s
+					events <- s
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return events
 }
 
 // awaitEvents waits until all of want came, and returns what else did.
@@ -146,22 +181,96 @@ func awaitEvents(t *testing.T, events <-chan string, want ...string) (others []s
 	return others
 }
 
+// TestHostState compares what the host has with what was wanted: addresses of
+// both families, one route for each prefix and no other, MTU.
+func TestHostState(t *testing.T) {
+	if !insideLab(t) {
+		return
+	}
+	d := open(t, overlay.Options{})
+	for _, step := range []struct {
+		mtu               int
+		addresses, routes string
+	}{
+		{0, "10.66.0.1/32 fd66::1/128", "10.66.0.0/16 fd66::/64"},
+		{1420, "10.66.0.1/32 fd66::1/128", "10.66.0.0/16 fd66::/64"},
+		{1420, "fd66::1/128", "172.16.0.0/12 fd66::/64"},
+		{576, "10.66.0.1/32", "10.66.0.0/16 10.67.0.0/16"},
+		{9000, "10.66.0.1/32 10.66.0.9/32 fd66::1/128", "10.66.0.0/16 fd66::/64"},
+	} {
+		c := config(t)
+		c.MTU, c.Addresses, c.Routes = step.mtu, prefixes(strings.Fields(step.addresses)...), prefixes(strings.Fields(step.routes)...)
+		set(t, d, c)
+		l, err := netlink.LinkByName("cbn0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := cmp.Or(step.mtu, overlay.DefaultMTU); l.Attrs().MTU != want {
+			t.Errorf("mtu %d, want %d", l.Attrs().MTU, want)
+		}
+		if got := addresses(t); got != step.addresses {
+			t.Errorf("addresses %q, want %q", got, step.addresses)
+		}
+		if got := routes(t, l); got != step.routes {
+			t.Errorf("routes %q, want %q", got, step.routes)
+		}
+	}
+}
+
+// routes returns the main table's routes through l, without the kernel's own.
+func routes(t *testing.T, l netlink.Link) string {
+	t.Helper()
+	filter := &netlink.Route{LinkIndex: l.Attrs().Index, Table: unix.RT_TABLE_MAIN}
+	rs, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, r := range rs {
+		if r.Protocol != unix.RTPROT_KERNEL {
+			out = append(out, r.Dst.String())
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, " ")
+}
+
 func TestRouteRefused(t *testing.T) {
 	if !insideLab(t) {
 		return
 	}
 	bridge(t, "lan0", "10.66.1.1/24", "2001:db8::1/64")
+	for _, gateway := range []string{"10.66.1.254", "2001:db8::fe"} {
+		if err := addDefaultRoute("lan0", gateway); err != nil {
+			t.Fatal(err)
+		}
+	}
 	d := open(t, overlay.Options{})
 	c := config(t)
-	err := d.Set(t.Context(), c)
-	var re *overlay.RouteError
-	if !errors.As(err, &re) || re.Route != prefixes("10.66.0.0/16")[0] || re.Covers != prefixes("10.66.1.0/24")[0] || !strings.Contains(err.Error(), "lan0") {
-		t.Fatalf("got %v, want a refusal that names 10.66.0.0/16, 10.66.1.0/24 and lan0", err)
+	for _, tt := range []struct{ route, covers, what string }{
+		{"10.66.0.0/16", "10.66.1.0/24", "the network of interface lan0"},
+		{"10.66.1.7/32", "10.66.1.0/24", "the network of interface lan0"},
+		{"2001:db8::/32", "2001:db8::/64", "the network of interface lan0"},
+		{"2001:db8::/48", "2001:db8::/64", "the network of interface lan0"},
+		{"2001:db8::fe/128", "2001:db8::/64", "the network of interface lan0"},
+		{"2000::/3", "2001:db8::/64", "the network of interface lan0"},
+		{"0.0.0.0/0", "0.0.0.0/0", "the host's default route"},
+		{"::/0", "::/0", "the host's default route"},
+		{"0.0.0.0/1", "127.0.0.0/8", "the loopback network"},
+		{"::/1", "::1/128", "the loopback address"},
+		{"192.0.2.0/24", "192.0.2.1/32", "the endpoint 192.0.2.1:1 of peer"},
+	} {
+		c.Routes = prefixes(tt.route)
+		err := d.Set(t.Context(), c)
+		var re *overlay.RouteError
+		if !errors.As(err, &re) || re.Route != c.Routes[0] || re.Covers != prefixes(tt.covers)[0] || !strings.Contains(err.Error(), tt.what) {
+			t.Errorf("route %s: got %v, want a refusal that names %s, %s", tt.route, err, tt.covers, tt.what)
+		}
 	}
 	if ps, err := d.Peers(); err != nil || len(ps) != 0 {
-		t.Errorf("a refused config left %d peers, %v", len(ps), err)
+		t.Errorf("refused configs left %d peers, %v", len(ps), err)
 	}
-	c.Routes = prefixes("10.67.0.0/16")
+	c.Routes = prefixes("10.67.0.0/16", "fd66::/64")
 	set(t, d, c)
 	// A network that appears later keeps nobody from updating peers.
 	bridge(t, "lan1", "10.67.1.1/24")
@@ -211,7 +320,9 @@ func addresses(t *testing.T) string {
 	}
 	var out []string
 	for _, a := range as {
-		out = append(out, a.String())
+		if s := a.String(); !strings.HasPrefix(s, "fe80:") { // the kernel's own
+			out = append(out, s)
+		}
 	}
 	return strings.Join(out, " ")
 }

@@ -69,6 +69,9 @@ func (c Config) Validate() error {
 			fault("routes[%d]: %w", i, err)
 			continue
 		}
+		if p.Addr().Is6() && c.MTU != 0 && c.MTU < minMTU6 {
+			fault("mtu: %d is too small for the IPv6 route %s; it needs %d", c.MTU, p, minMTU6)
+		}
 		if err := checkReserved(p); err != nil {
 			fault("routes[%d]: %w", i, err)
 		}
