@@ -1,0 +1,141 @@
+package netlab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+)
+
+// Options are the settings of a [Lab].
+type Options struct {
+	// Seed fixes the internet's dice: which packets are lost, doubled or late.
+	// The packets themselves depend on the machine's timing. 0 = 1.
+	Seed uint64
+
+	// LogDir is where [Host.Start] keeps the logs of daemons. "" = a directory
+	// of the test's.
+	LogDir string
+
+	// MTU of every link, in bytes. 0 = 1500.
+	MTU int
+}
+
+// Lab is a set of sites with the internet between them. Make one with [New].
+type Lab struct {
+	// Internet connects the sites.
+	Internet *Internet
+
+	t       testing.TB
+	opts    Options
+	nft     string // path of nft(8)
+	spawner *spawner
+
+	mu     sync.Mutex // guards the fields below
+	sites  []*Site
+	hosts  []*Host
+	closed bool
+
+	procMu sync.Mutex // guards the field below; no other lock is taken under it
+	procs  []*Process
+}
+
+// New makes an empty lab, which is removed when the test ends. It skips the test
+// where there is no root or no nft(8).
+func New(t testing.TB, o Options) *Lab {
+	t.Helper()
+	l, err := open(t, o)
+	if need, ok := errors.AsType[*missingError](err); ok {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%v, and CI has to have it", need)
+		}
+		t.Skip(need)
+	}
+	if err != nil {
+		t.Fatalf("netlab: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := l.close(); err != nil {
+			t.Errorf("netlab: remove: %v", err)
+		}
+	})
+	return l
+}
+
+// missingError is a need of this package that the machine does not meet.
+type missingError struct{ what string }
+
+func (e *missingError) Error() string { return "netlab: needs " + e.what }
+
+func open(t testing.TB, o Options) (*Lab, error) {
+	if os.Geteuid() != 0 {
+		return nil, &missingError{"root for namespaces and TUN devices"}
+	}
+	nft, err := exec.LookPath("nft")
+	if err != nil {
+		return nil, &missingError{"nft(8)"}
+	}
+	if o.Seed == 0 {
+		o.Seed = 1
+	}
+	if o.LogDir == "" {
+		o.LogDir = t.TempDir()
+	}
+	if o.MTU == 0 {
+		o.MTU = 1500
+	}
+	if o.MTU < 1280 || o.MTU > maxPacket {
+		return nil, fmt.Errorf("MTU %d: want 1280 to %d", o.MTU, maxPacket)
+	}
+	s, err := startSpawner()
+	if err != nil {
+		return nil, err
+	}
+	return &Lab{t: t, opts: o, nft: nft, spawner: s, Internet: newInternet(o.Seed)}, nil
+}
+
+// Hosts are all hosts of the lab, in the order of their making.
+func (l *Lab) Hosts() []*Host {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]*Host(nil), l.hosts...)
+}
+
+// Sites are all sites of the lab, in the order of their making.
+func (l *Lab) Sites() []*Site {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]*Site(nil), l.sites...)
+}
+
+// close removes everything: processes first, so that nobody sees the rest go.
+func (l *Lab) close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	sites, hosts := l.sites, l.hosts
+	l.mu.Unlock()
+	err := l.spawner.stop()
+	l.procMu.Lock()
+	procs := l.procs
+	l.procMu.Unlock()
+	for _, p := range procs {
+		<-p.done
+		if p.show && l.t.Failed() {
+			l.t.Logf("%s:\n%s", p.log, p.tail())
+		}
+	}
+	for _, h := range hosts {
+		err = errors.Join(err, h.ns.close())
+	}
+	err = errors.Join(err, l.Internet.close())
+	for _, s := range sites {
+		err = errors.Join(err, s.ns.close())
+	}
+	return err
+}

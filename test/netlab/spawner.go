@@ -1,0 +1,120 @@
+package netlab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// reaper is PID 1 of a lab's PID namespace. It ends with its standard input, of
+// which this process holds the other end, and the kernel kills all others in the
+// namespace. Ignoring SIGCHLD, it leaves no orphan as a zombie.
+const reaper = `trap '' CHLD; exec cat >/dev/null`
+
+// spawner starts processes in the PID namespace of a lab, from one system thread
+// that lives as long as it does: parent-death signals are tied to the thread.
+type spawner struct {
+	jobs   chan func()
+	done   chan struct{} // closed when the thread has ended
+	closed chan struct{} // closed by stop
+	init   *exec.Cmd
+	life   *os.File // the namespace ends when this end of the pipe closes
+	pids   int      // descriptor of the PID namespace
+}
+
+func startSpawner() (*spawner, error) {
+	s := &spawner{jobs: make(chan func()), done: make(chan struct{}), closed: make(chan struct{}), pids: -1}
+	go func() {
+		defer close(s.done)
+		_ = onThread(func() error {
+			for {
+				select {
+				case job := <-s.jobs:
+					job()
+				case <-s.closed:
+					return nil
+				}
+			}
+		})
+	}()
+	if err := s.run(s.boot); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
+}
+
+// run runs a job on the spawner's thread.
+func (s *spawner) run(job func() error) error {
+	result := make(chan error, 1)
+	select {
+	case s.jobs <- func() { result <- job() }:
+		return <-result
+	case <-s.closed:
+		return os.ErrClosed
+	}
+}
+
+// boot starts PID 1 and puts the thread's later children under it.
+func (s *spawner) boot() error {
+	end, life, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("life line: %w", err)
+	}
+	defer end.Close()
+	s.life = life
+	s.init = exec.Command("sh", "-c", reaper)
+	s.init.Stdin = end
+	s.init.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL}
+	if err := s.init.Start(); err != nil {
+		s.init = nil
+		return fmt.Errorf("start PID 1: %w", err)
+	}
+	if s.pids, err = unix.Open(fmt.Sprintf("/proc/%d/ns/pid", s.init.Process.Pid), unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("PID namespace: %w", err)
+	}
+	if err := unix.Setns(s.pids, unix.CLONE_NEWPID); err != nil {
+		return fmt.Errorf("enter PID namespace: %w", err)
+	}
+	return nil
+}
+
+// start starts a command in the namespaces of a host or router.
+func (s *spawner) start(n *namespaces, cmd *exec.Cmd) error {
+	if cmd.Dir == "" { // the thread's is that of the mount namespace
+		dir, err := os.Getwd()
+		if err != nil {
+			return err
+		}
+		cmd.Dir = dir
+	}
+	return s.run(func() error {
+		if err := n.enter(); err != nil {
+			return err
+		}
+		return cmd.Start()
+	})
+}
+
+// stop kills every process of the lab. The error of a killed PID 1 is none.
+func (s *spawner) stop() error {
+	close(s.closed)
+	<-s.done
+	var err error
+	if s.init != nil {
+		err = s.init.Process.Kill()
+		if exit, ok := errors.AsType[*exec.ExitError](s.init.Wait()); !ok || exit.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
+			err = errors.Join(err, fmt.Errorf("PID 1: %v", s.init.ProcessState))
+		}
+	}
+	if s.life != nil {
+		err = errors.Join(err, s.life.Close())
+	}
+	if s.pids >= 0 {
+		err = errors.Join(err, unix.Close(s.pids))
+	}
+	return err
+}
