@@ -61,6 +61,11 @@ type Config struct {
 	AdvertiseObserved bool
 	Network           string // id of the private network this node is in: provider/region/network
 
+	// Before is this node's mesh until now, when it goes on with another
+	// certificate: it has ended with [ErrReplaced], and its peers are taken over
+	// from it and not from the disk, which may be full.
+	Before *Mesh
+
 	Log        *slog.Logger          // nil means none
 	Registerer prometheus.Registerer // nil means no metrics
 	Net        Net                   // nil means the host's

@@ -78,6 +78,7 @@ type node struct {
 	log    *logBuffer
 	mesh   *mesh.Mesh
 	cancel context.CancelFunc
+	end    context.CancelCauseFunc
 	done   chan error
 }
 
@@ -118,9 +119,11 @@ func (n *node) start() *node {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, end := context.WithCancelCause(context.Background())
+	cancel := func() { end(nil) }
 	done, ended := make(chan error, 1), make(chan struct{})
 	n.mesh, n.cancel, n.done = m, cancel, done
+	n.end = end
 	go func() {
 		defer close(ended)
 		done <- m.Run(ctx)
@@ -133,6 +136,15 @@ func (n *node) start() *node {
 func (n *node) stop() {
 	n.t.Helper()
 	n.cancel()
+	if err := <-n.done; err != nil {
+		n.t.Errorf("%s: Run: %v", n.name, err)
+	}
+}
+
+// replaced ends the node's mesh as if another were to take over.
+func (n *node) replaced() {
+	n.t.Helper()
+	n.end(mesh.ErrReplaced)
 	if err := <-n.done; err != nil {
 		n.t.Errorf("%s: Run: %v", n.name, err)
 	}

@@ -13,7 +13,8 @@ import (
 
 // Run takes part in the mesh until ctx ends, then says that this node is away,
 // or until Leave, or until its own certificate is revoked, which gives
-// [identity.ErrRevoked]. It blocks; all its goroutines end before it returns. The
+// [identity.ErrRevoked]. A ctx that ends with the cause [ErrReplaced] is no
+// stop: nobody is told, and the next mesh goes on. It blocks; all its goroutines end before it returns. The
 // device keeps its peers: closing it is the caller's part.
 func (m *Mesh) Run(ctx context.Context) error {
 	unregister, err := m.metrics.register(m.cfg.Registerer)
@@ -84,7 +85,7 @@ func (m *Mesh) load() error {
 		m.log.Warn("saved version dropped", "err", err)
 	}
 	m.version, m.where.observed = last.Version, last.Observed
-	peers, err := m.store.peers()
+	peers, err := m.lastPeers()
 	if err != nil {
 		m.log.Warn("saved peers dropped", "err", err)
 	}
@@ -103,6 +104,18 @@ func (m *Mesh) load() error {
 		}
 	}
 	return nil
+}
+
+// lastPeers returns the peers of the last run, or of the mesh before.
+func (m *Mesh) lastPeers() ([]remembered, error) {
+	b := m.cfg.Before
+	if b == nil {
+		return m.store.peers()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m.version, m.where.observed = max(m.version, b.version), b.where.observed
+	return b.rememberedLocked(), nil
 }
 
 // loop is level-triggered: events only wake it, and each turn computes all. It
@@ -163,9 +176,10 @@ func (m *Mesh) stop(ctx context.Context, end error) {
 	left := m.leaving
 	m.running = false
 	m.mu.Unlock()
+	goes := !left && end == nil && !errors.Is(context.Cause(ctx), ErrReplaced)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), awayBudget)
 	defer cancel()
-	if !left && end == nil {
+	if goes {
 		if err := m.publish(standingAway, 0); err != nil {
 			m.log.Warn("peers not told of the stop", "err", err)
 		} else {

@@ -80,14 +80,7 @@ func (m *Mesh) save() {
 		m.mu.Unlock()
 		return // they were to be forgotten
 	}
-	ps := make([]remembered, 0, len(m.book.records))
-	for name, s := range m.book.records {
-		r := remembered{Envelope: s.Envelope, Endpoint: m.learned[name]}
-		if l := m.links[name]; l != nil {
-			r.Endpoint = l.learned
-		}
-		ps = append(ps, r)
-	}
+	ps := m.rememberedLocked()
 	m.mu.Unlock()
 	err := m.store.savePeers(ps)
 	switch {
@@ -102,4 +95,17 @@ func (m *Mesh) save() {
 		m.saveLocked(saveRetry)
 		m.mu.Unlock()
 	}
+}
+
+// rememberedLocked returns the peers as they are kept for the next run.
+func (m *Mesh) rememberedLocked() []remembered {
+	ps := make([]remembered, 0, len(m.book.records))
+	for name, s := range m.book.records {
+		r := remembered{Envelope: s.Envelope, Endpoint: m.learned[name]}
+		if l := m.links[name]; l != nil {
+			r.Endpoint = l.learned
+		}
+		ps = append(ps, r)
+	}
+	return ps
 }
