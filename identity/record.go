@@ -2,6 +2,7 @@ package identity
 
 import (
 	"bytes"
+	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
@@ -104,6 +105,8 @@ func (r Record) validate() error {
 		return fmt.Errorf("record format %d: %w", r.Format, ErrFormat)
 	case r.WireGuardKey == (Bytes32{}):
 		return fmt.Errorf("record without a WireGuard key: %w", ErrFormat)
+	case isSmallOrder(r.WireGuardKey):
+		return fmt.Errorf("record with a WireGuard key of small order: %w", ErrFormat)
 	case r.Version == 0:
 		return fmt.Errorf("record without a version: %w", ErrFormat)
 	case len(r.Endpoints) > MaxEndpoints:
@@ -123,6 +126,21 @@ func (r Record) validate() error {
 		}
 	}
 	return nil
+}
+
+// isSmallOrder reports whether a public key makes every shared secret zero: a
+// device need not take it, and no node has it (RFC 7748, section 6.1).
+func isSmallOrder(key Bytes32) bool {
+	pub, err := ecdh.X25519().NewPublicKey(key[:])
+	if err != nil {
+		return true
+	}
+	some, err := ecdh.X25519().NewPrivateKey(bytes.Repeat([]byte{8}, 32))
+	if err != nil {
+		return true
+	}
+	_, err = some.ECDH(pub)
+	return err != nil
 }
 
 // Order tells how two records of one node relate.

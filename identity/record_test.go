@@ -18,7 +18,7 @@ import (
 
 func record(version uint64) identity.Record {
 	return identity.Record{
-		Node: "web-1", Version: version, Issued: now, WireGuardKey: identity.Bytes32{1},
+		Node: "web-1", Version: version, Issued: now, WireGuardKey: identity.Bytes32{9},
 		Endpoints: []identity.Endpoint{{Addr: netip.MustParseAddrPort("192.0.2.1:51820"), Kind: identity.KindPublic}},
 		Network:   "aws/ap-northeast-2/shop",
 	}
@@ -104,6 +104,7 @@ func TestSignRecordRefuses(t *testing.T) {
 	}{
 		{"no version", func(r *identity.Record) { r.Version = 0 }, identity.ErrFormat},
 		{"no key", func(r *identity.Record) { r.WireGuardKey = identity.Bytes32{} }, identity.ErrFormat},
+		{"key of small order", func(r *identity.Record) { r.WireGuardKey = identity.Bytes32{1} }, identity.ErrFormat},
 		{"unspecified endpoint", func(r *identity.Record) { r.Endpoints[0].Addr = netip.MustParseAddrPort("0.0.0.0:1") }, identity.ErrFormat},
 		{"port 0", func(r *identity.Record) { r.Endpoints[0].Addr = netip.MustParseAddrPort("192.0.2.1:0") }, identity.ErrFormat},
 		{"17 endpoints", func(r *identity.Record) {

@@ -234,7 +234,8 @@ func push(t *testing.T, from, to *node, q mesh.Request) {
 	t.Helper()
 	conn, err := from.host.Dial(t.Context(), from.mesh.Grant().IP, netip.AddrPortFrom(to.mesh.Grant().IP, mesh.GossipPort).String())
 	if err != nil {
-		t.Fatal(err)
+		t.Logf("push: %v", err) // its own lie has cut it off
+		return
 	}
 	defer closeConn(t, conn)
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // errBusy: the caller has as much under way as it may.
@@ -68,27 +71,34 @@ func (b *bulk) enter(ctx context.Context, caller string) (leave func(), err erro
 	return nil, errBusy
 }
 
-// callers bounds the introductions of one certificate at a time.
+// callers bounds the introductions of one certificate: how many at a time, and
+// how often.
 type callers struct {
-	mu     sync.Mutex // guards inside
-	inside map[string]int
+	mu sync.Mutex // guards by
+	by map[string]*visitor
 }
 
 // enter reports whether one more may begin; the caller then must call leave.
-func (c *callers) enter(serial string) bool {
+func (c *callers) enter(serial string, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inside[serial] >= maxPerCaller {
+	v := c.by[serial]
+	if v == nil {
+		if len(c.by) >= maxMembers {
+			maps.DeleteFunc(c.by, func(_ string, v *visitor) bool { return v.inside == 0 })
+		}
+		v = &visitor{limiter: rate.NewLimiter(callerRate, callerBurst)}
+		c.by[serial] = v
+	}
+	if v.inside >= maxPerCaller || !v.limiter.AllowN(now, 1) {
 		return false
 	}
-	c.inside[serial]++
+	v.inside++
 	return true
 }
 
 func (c *callers) leave(serial string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inside[serial]--; c.inside[serial] == 0 {
-		delete(c.inside, serial)
-	}
+	c.by[serial].inside--
 }

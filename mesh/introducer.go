@@ -42,7 +42,7 @@ func (m *Mesh) openIntroducer(ctx context.Context) (*introducer, error) {
 
 func (m *Mesh) newIntroducer(l net.Listener) *introducer {
 	return &introducer{
-		m: m, listener: l, prefaces: newPrefaces(m.roots.CAHashes()...), doorman: newDoorman(), callers: &callers{inside: map[string]int{}},
+		m: m, listener: l, prefaces: newPrefaces(m.roots.CAHashes()...), doorman: newDoorman(), callers: &callers{by: map[string]*visitor{}},
 		inside: make(chan struct{}, maxIntroductions),
 	}
 }
@@ -162,7 +162,7 @@ func (i *introducer) introduce(ctx context.Context, conn net.Conn, remote netip.
 		return caller, errSelf
 	}
 	serial := identity.SerialOf(peer)
-	if !i.callers.enter(serial) {
+	if !i.callers.enter(serial, i.m.now()) {
 		return caller, errBusy
 	}
 	defer i.callers.leave(serial)

@@ -94,5 +94,7 @@ const (
 	sourceRate       = 20               // connections per second
 	sourceBurst      = 128              // connections in a burst
 	maxPerCaller     = 2                // introductions at once of one certificate
+	callerRate       = 0.5              // introductions per second of one certificate
+	callerBurst      = 10               // of these in a burst: a node that fails tries again ever more rarely
 	maxSources       = 4096             // sources whose rate is remembered, in all
 )
