@@ -325,4 +325,3 @@ func (h *Host) isDown() bool {
 	defer h.mu.Unlock()
 	return h.down
 }
-

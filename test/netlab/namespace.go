@@ -122,11 +122,11 @@ func (n *namespaces) enter() error {
 	if err := unix.Setns(n.net, unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("enter network namespace: %w", err)
 	}
-	if n.mnt < 0 {
-		return nil
-	}
 	if err := unix.Unshare(unix.CLONE_FS); err != nil { // root and working directory
 		return fmt.Errorf("leave file system context: %w", err)
+	}
+	if n.mnt < 0 {
+		return nil
 	}
 	if err := unix.Setns(n.mnt, unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("enter mount namespace: %w", err)

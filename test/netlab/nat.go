@@ -62,7 +62,8 @@ func (l *Lab) load(n *namespaces, rules string) error {
 	return nil
 }
 
-// text is the whole rule set in the language of nft(8).
+// text is the whole rule set in the language of nft(8). Where nothing asks for
+// conntrack there is none, which makes an open site's router much cheaper.
 //
 // What is not let in is dropped before conntrack confirms it: a packet that
 // comes too early leaves no trace that would take the port from the host's own
@@ -79,31 +80,35 @@ func (r routerRules) text() string {
 		line("\t\tiifname %q meta l4proto udp drop", upName)
 		line("\t\toifname %q meta l4proto udp drop", upName)
 	}
-	if answersOnly := "ct state established,related accept"; r.opts.Firewall || r.opts.NAT == NATEasy || r.opts.NAT == NATHard {
-		family := "meta nfproto ipv4 "
-		if r.opts.Firewall {
-			family = ""
-		}
-		line("\t\tiifname %q %s", upName, answersOnly)
+	if r.opts.Firewall || r.shared() {
+		line("\t\tiifname %q ct state established,related accept", upName)
 		line("\t\tiifname %q ct status dnat accept", upName)
-		line("\t\tiifname %q %sdrop", upName, family)
+	}
+	switch {
+	case r.opts.Firewall:
+		line("\t\tiifname %q drop", upName)
+	case r.shared():
+		line("\t\tiifname %q meta nfproto ipv4 drop", upName)
 	}
 	line("\t}")
 	line("\tchain input {")
 	line("\t\ttype filter hook input priority filter; policy accept;")
-	line("\t\tiifname %q ct state established,related accept", upName)
-	line("\t\tiifname %q icmp type echo-request accept", upName)
-	line("\t\tiifname %q icmpv6 type echo-request accept", upName)
+	line("\t\tiifname %q meta l4proto { icmp, ipv6-icmp } accept", upName)
 	line("\t\tiifname %q drop", upName)
 	line("\t}")
 	line("}")
-	r.writeNAT(line)
+	line("table ip netlab-nat")
+	line("delete table ip netlab-nat")
+	if r.opts.NAT != NATNone {
+		r.writeNAT(line)
+	}
 	return b.String()
 }
 
+// shared reports whether hosts share a public address.
+func (r routerRules) shared() bool { return r.opts.NAT == NATEasy || r.opts.NAT == NATHard }
+
 func (r routerRules) writeNAT(line func(string, ...any)) {
-	line("table ip netlab-nat")
-	line("delete table ip netlab-nat")
 	line("table ip netlab-nat {")
 	line("\tchain in {")
 	line("\t\ttype nat hook prerouting priority dstnat; policy accept;")

@@ -24,10 +24,11 @@ type spawner struct {
 	init   *exec.Cmd
 	life   *os.File // the namespace ends when this end of the pipe closes
 	pids   int      // descriptor of the PID namespace
+	mnt    int      // descriptor of the test's mount namespace
 }
 
 func startSpawner() (*spawner, error) {
-	s := &spawner{jobs: make(chan func()), done: make(chan struct{}), closed: make(chan struct{}), pids: -1}
+	s := &spawner{jobs: make(chan func()), done: make(chan struct{}), closed: make(chan struct{}), pids: -1, mnt: -1}
 	go func() {
 		defer close(s.done)
 		_ = onThread(func() error {
@@ -59,7 +60,10 @@ func (s *spawner) run(job func() error) error {
 }
 
 // boot starts PID 1 and puts the thread's later children under it.
-func (s *spawner) boot() error {
+func (s *spawner) boot() (err error) {
+	if s.mnt, err = unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("mount namespace: %w", err)
+	}
 	end, life, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("life line: %w", err)
@@ -95,6 +99,11 @@ func (s *spawner) start(n *namespaces, cmd *exec.Cmd) error {
 		if err := n.enter(); err != nil {
 			return err
 		}
+		if n.mnt < 0 { // a router; the thread may still be where a host's files are
+			if err := unix.Setns(s.mnt, unix.CLONE_NEWNS); err != nil {
+				return fmt.Errorf("enter mount namespace: %w", err)
+			}
+		}
 		return cmd.Start()
 	})
 }
@@ -113,8 +122,10 @@ func (s *spawner) stop() error {
 	if s.life != nil {
 		err = errors.Join(err, s.life.Close())
 	}
-	if s.pids >= 0 {
-		err = errors.Join(err, unix.Close(s.pids))
+	for _, fd := range []int{s.pids, s.mnt} {
+		if fd >= 0 {
+			err = errors.Join(err, unix.Close(fd))
+		}
 	}
 	return err
 }
