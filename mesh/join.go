@@ -21,9 +21,10 @@ import (
 // joinLoop calls introducers whenever nobody else can be reached: at the start
 // if no remembered peer answers, and later if all are lost. With others in
 // reach it calls those introducers that are not, now and then: one that has
-// lost its memory knows nobody whom it could call itself.
+// lost its memory knows nobody whom it could call itself. And it calls those
+// that it has never met.
 func (m *Mesh) joinLoop(ctx context.Context) {
-	backoff := firstRetry
+	backoff, strangers := firstRetry, newMeeter(m)
 	lost := m.now().Add(lostIntroducers)
 	wait := time.Duration(0)
 	if m.countPeers() > 0 {
@@ -41,6 +42,9 @@ func (m *Mesh) joinLoop(ctx context.Context) {
 			if !m.now().Before(lost) {
 				m.callLost(ctx)
 				lost = m.now().Add(lostIntroducers + rand.N(lostIntroducers))
+			}
+			if again := strangers.meet(ctx); again > 0 {
+				wait = min(wait, again)
 			}
 			continue
 		}
@@ -62,6 +66,8 @@ func (m *Mesh) joinLoop(ctx context.Context) {
 			}
 			wait = backoff + rand.N(backoff)
 			backoff = min(2*backoff, 15*time.Second)
+		} else if len(strangers.unmet()) > 0 {
+			wait = m.timing.Introducers / 2 // somebody will be up by then
 		}
 	}
 }
