@@ -125,6 +125,11 @@ func (b backend) Ping(ctx context.Context, name string) (control.Ping, error) {
 // Leave implements control.Backend.
 func (b backend) Leave(ctx context.Context) error { return b.n.Leave(ctx) }
 
+// Renew implements control.Backend.
+func (b backend) Renew(ctx context.Context, bundle []byte) (control.Renewal, error) {
+	return b.n.Renew(ctx, bundle)
+}
+
 // Revoke implements control.Backend.
 func (b backend) Revoke(ctx context.Context, signed []byte) error {
 	err := b.n.Revoke(ctx, signed)

@@ -22,6 +22,7 @@ import (
 type identified struct {
 	from   string // where the bundle came from, for people
 	bundle *identity.Bundle
+	kept   bool           // it is newer than the file that was given
 	token  identity.Token // valid if bundle is nil
 }
 
@@ -46,8 +47,12 @@ func (n *Node) Check() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", p.from, err)
 	}
-	return fmt.Sprintf("node %s of mesh %s, %s and %s on %s, certificate valid until %s, %d introducers",
-		g.Node, g.Mesh, g.IP, g.IP6, n.c.Interface, p.bundle.Certificate.NotAfter.UTC().Format(time.DateOnly), len(p.bundle.Introducers)), nil
+	renewed := ""
+	if p.kept {
+		renewed = " (" + p.from + ")"
+	}
+	return fmt.Sprintf("node %s of mesh %s, %s and %s on %s, certificate valid until %s, %d introducers%s",
+		g.Node, g.Mesh, g.IP, g.IP6, n.c.Interface, p.bundle.Certificate.NotAfter.UTC().Format(time.DateOnly), len(p.bundle.Introducers), renewed), nil
 }
 
 // identify finds out who this node is. It only reads.
@@ -74,6 +79,11 @@ func (n *Node) fromFile(now time.Time) (*identified, error) {
 	if err != nil {
 		return nil, &InputError{What: "--bundle", Err: err}
 	}
+	from := "bundle " + n.c.Bundle
+	kept := n.renewedSince(b, now)
+	if kept != nil {
+		b, from = kept, fmt.Sprintf("state %s, renewed since %s was issued", n.c.State, n.c.Bundle)
+	}
 	g, err := b.Grant(now)
 	switch {
 	case errors.Is(err, identity.ErrExpired): // perhaps this host's clock is wrong
@@ -84,7 +94,32 @@ func (n *Node) fromFile(now time.Time) (*identified, error) {
 	if err := n.c.checkRoles(g); err != nil {
 		return nil, err
 	}
-	return &identified{from: "bundle " + n.c.Bundle, bundle: b}, nil
+	return &identified{from: from, bundle: b, kept: kept != nil}, nil
+}
+
+// renewedSince returns the bundle that this node was renewed with while it ran,
+// if it is not older than the given one and of use, else nil.
+func (n *Node) renewedSince(given *identity.Bundle, now time.Time) *identity.Bundle {
+	kept, err := enroll.Load(n.c.State)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			n.log.Warn("the bundle that this node was renewed with is of no use", "err", err)
+		}
+		return nil
+	}
+	g, err := kept.Grant(now)
+	if err != nil || kept.Certificate.Equal(given.Certificate) || kept.Certificate.NotBefore.Before(given.Certificate.NotBefore) {
+		return nil
+	}
+	mine, err := kept.Roots()
+	if err != nil {
+		return nil
+	}
+	theirs, err := given.Roots()
+	if err != nil || mine.Mesh() != theirs.Mesh() || g.Node != given.Certificate.Subject.CommonName {
+		return nil // another node had this state
+	}
+	return kept
 }
 
 // fromState prefers an earlier enrolment to the token: that one was used up by

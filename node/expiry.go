@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cbnet-io/cbnet/identity"
+	"github.com/cbnet-io/cbnet/mesh"
 	"github.com/cbnet-io/cbnet/node/enroll"
 )
 
@@ -23,15 +24,21 @@ const (
 )
 
 // renewed is why a mesh is ended: to be made anew with another certificate.
-type renewed struct{ bundle *identity.Bundle }
+type renewed struct {
+	bundle *identity.Bundle
+	inUse  chan struct{} // to be closed once the bundle is, nil if nobody waits
+}
 
 // Error implements error.
 func (*renewed) Error() string { return "certificate renewed" }
 
-// keepCertificate renews the certificate in time if a server issued it, and
-// otherwise, or if that fails, warns in time for somebody to act. It ends with
+// Unwrap tells the mesh that this is no stop.
+func (*renewed) Unwrap() error { return mesh.ErrReplaced }
+
+// keepCertificate passes on the certificates that an operator renews by hand,
+// renews it in time if a server issued it, and otherwise, or if that fails, warns in time for somebody to act. It ends with
 // a *renewed or with ctx.
-func (n *Node) keepCertificate(ctx context.Context, p parts) error {
+func (n *Node) keepCertificate(ctx context.Context, p *parts) error {
 	cert := p.bundle.Certificate
 	renewable := n.c.Bundle == "" && enroll.Renewable(p.state.path)
 	var warned time.Time
@@ -44,7 +51,7 @@ func (n *Node) keepCertificate(ctx context.Context, p parts) error {
 				return nil
 			case err == nil && b != p.bundle:
 				n.log.Info("certificate renewed", "until", b.Certificate.NotAfter)
-				return &renewed{b}
+				return &renewed{bundle: b}
 			case errors.Is(err, enroll.ErrRefused):
 				n.log.Error("certificate is not renewed", "until", cert.NotAfter, "err", err)
 			case err != nil:
@@ -60,6 +67,9 @@ func (n *Node) keepCertificate(ctx context.Context, p parts) error {
 		case <-ctx.Done():
 			t.Stop()
 			return nil
+		case r := <-n.renewals:
+			t.Stop()
+			return r
 		case <-t.C:
 		}
 	}

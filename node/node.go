@@ -46,6 +46,9 @@ type Node struct {
 	readyOnce sync.Once
 	changed   chan struct{} // 1-deep, sent to by Run
 
+	renewing sync.Mutex    // held by Renew
+	renewals chan *renewed // from Renew to Run
+
 	once  sync.Mutex  // guards found
 	found *identified // nil before identify
 
@@ -55,6 +58,7 @@ type Node struct {
 	expires  time.Time      // end of the certificate, zero before enrolment
 	datapath overlay.Datapath
 	fabric   fabric                  // nil before the mesh is made
+	held     *parts                  // a copy of what fabric is made of
 	stop     context.CancelCauseFunc // ends Run; nil before
 }
 
@@ -86,9 +90,10 @@ func New(c Config, log *slog.Logger) (*Node, error) {
 			}
 			return m, nil
 		},
-		ready:   make(chan struct{}),
-		changed: make(chan struct{}, 1),
-		phase:   control.PhaseStarting,
+		ready:    make(chan struct{}),
+		changed:  make(chan struct{}, 1),
+		renewals: make(chan *renewed),
+		phase:    control.PhaseStarting,
 	}, nil
 }
 

@@ -38,6 +38,9 @@ func (n *Node) Run(ctx context.Context) error {
 		return err
 	}
 	n.warnOpen(n.c.Bundle, n.c.Join)
+	if p.kept {
+		n.log.Info("the bundle that this node was renewed with is newer than the given one, and in use", "file", n.c.Bundle, "until", p.bundle.Certificate.NotAfter)
+	}
 
 	// ------------------------------------------------------------ the line
 	// Above: reading and checking. Below: this host is changed.
@@ -136,22 +139,24 @@ func (n *Node) join(ctx context.Context, state *stateDir, p *identified) error {
 }
 
 // hold keeps the place, from one certificate to the next. The device stays as
-// it is in between, so that no packet is lost.
+// it is in between, and each mesh takes over from the one before, so that no
+// packet is lost.
 func (n *Node) hold(ctx context.Context, p parts) error {
 	for {
-		err := n.operate(ctx, p)
+		err := n.operate(ctx, &p)
 		r, ok := errors.AsType[*renewed](err)
 		if !ok {
 			return err
 		}
 		revoked := p.roots.Revocations() // the newest, also if the disk was full
-		p.bundle = r.bundle
+		p.bundle, p.inUse = r.bundle, r.inUse
 		if p.roots, err = n.trust(p.state, p.bundle); err != nil {
 			return err
 		}
 		if revoked == nil {
 			continue
 		}
+		// Its authority may be trusted no more; the bundle's own list is in force then.
 		if _, err := p.roots.Apply(revoked); err != nil && !errors.Is(err, identity.ErrOutdated) {
 			n.log.Warn("revocation list in force is of no use", "err", err)
 		}
@@ -176,16 +181,19 @@ func (n *Node) enroll(ctx context.Context, state *stateDir, t identity.Token) (*
 // trust returns whom the node trusts, with the revocations it knows from its
 // enrolment, and notes who the node is.
 func (n *Node) trust(state *stateDir, b *identity.Bundle) (*identity.Roots, error) {
-	roots, err := b.Roots()
+	roots, expired, err := b.RootsAt(time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("bundle: %w", err)
+	}
+	for _, ca := range expired {
+		n.log.Warn("an authority of the mesh has expired and is trusted no more", "serial", identity.SerialOf(ca), "until", ca.NotAfter)
 	}
 	signed, err := enroll.Revocations(state.path)
 	if err != nil {
 		return nil, fmt.Errorf("revocation list: %w", err)
 	}
 	if signed != nil {
-		if _, err := roots.Apply(signed); err != nil {
+		if _, err := roots.Apply(signed); err != nil && !errors.Is(err, identity.ErrOutdated) {
 			n.log.Warn("saved revocation list is of no use", "err", err)
 		}
 	}
@@ -206,20 +214,30 @@ type parts struct {
 	roots  *identity.Roots
 	key    overlay.Key
 	dev    device
+	before *mesh.Mesh    // that the next one takes over from, nil at the start
+	inUse  chan struct{} // closed once the bundle is, nil if nobody waits
 }
 
 // operate runs the mesh and what depends on it until ctx ends.
-func (n *Node) operate(ctx context.Context, p parts) error {
+func (n *Node) operate(ctx context.Context, p *parts) error {
 	metrics := newRegistry()
 	m, err := n.newMesh(n.meshConfig(p, metrics))
 	if err != nil {
 		return fmt.Errorf("mesh: %w", err)
 	}
 	n.mu.Lock()
-	n.fabric, n.datapath = m, p.dev.Datapath()
+	held := *p
+	n.fabric, n.datapath, n.held = m, p.dev.Datapath(), &held
 	grant := n.grant
 	n.mu.Unlock()
-	n.log.Info("device is up", "interface", n.c.Interface, "datapath", p.dev.Datapath(), "port", n.c.Port)
+	if p.before == nil {
+		n.log.Info("device is up", "interface", n.c.Interface, "datapath", p.dev.Datapath(), "port", n.c.Port)
+	}
+	p.before, _ = m.(*mesh.Mesh)
+	if p.inUse != nil {
+		close(p.inUse)
+		p.inUse = nil
+	}
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -245,7 +263,7 @@ func (n *Node) operate(ctx context.Context, p parts) error {
 	return unlessStopped(g.Wait())
 }
 
-func (n *Node) meshConfig(p parts, r prometheus.Registerer) mesh.Config {
+func (n *Node) meshConfig(p *parts, r prometheus.Registerer) mesh.Config {
 	return mesh.Config{
 		Bundle:            p.bundle,
 		Roots:             p.roots,
@@ -258,6 +276,7 @@ func (n *Node) meshConfig(p parts, r prometheus.Registerer) mesh.Config {
 		Advertise:         append([]netip.Addr(nil), n.c.Advertise...),
 		Network:           n.c.Network,
 		AdvertiseObserved: n.c.Observed,
+		Before:            p.before,
 		Log:               n.log.With("component", "mesh"),
 		Registerer:        r,
 	}
@@ -273,8 +292,10 @@ func (n *Node) follow(ctx context.Context, m fabric) error {
 		case <-ready:
 			ready = nil
 			n.setPhase(control.PhaseRunning)
-			n.log.Info("joined the mesh", "peers", len(m.Peers()))
-			n.readyOnce.Do(func() { close(n.ready) })
+			n.readyOnce.Do(func() {
+				n.log.Info("joined the mesh", "peers", len(m.Peers()))
+				close(n.ready)
+			})
 		case <-m.Changed():
 		}
 		n.notify()

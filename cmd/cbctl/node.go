@@ -31,7 +31,7 @@ open. It works without any server, and before the node has found a peer.`,
 		RunE: group,
 	}
 	cmd.PersistentFlags().StringVar(&f.socket, "socket", "", "`PATH` of the daemon's control socket (default: the one in "+control.DefaultDir+")")
-	cmd.AddCommand(newNodeStatus(&f), newNodePeers(&f), newNodePing(&f), newNodeLeave(&f), newNodeRevoke(&f))
+	cmd.AddCommand(newNodeStatus(&f), newNodePeers(&f), newNodePing(&f), newNodeLeave(&f), newNodeRevoke(&f), newNodeRenew(&f))
 	return cmd
 }
 
@@ -134,7 +134,7 @@ func newNodeRevoke(f *nodeFlags) *cobra.Command {
 			if file == "" {
 				return usageError{errors.New("node revoke: want --file FILE, as `cbctl ca revoke` writes it")}
 			}
-			signed, err := nodeReadFile(file)
+			signed, err := nodeReadFile(file, control.MaxRevocations)
 			if err != nil {
 				return fmt.Errorf("revocation list: %w", err)
 			}
@@ -153,16 +153,16 @@ func newNodeRevoke(f *nodeFlags) *cobra.Command {
 	return cmd
 }
 
-// nodeReadFile reads a list, and no more than a daemon takes.
-func nodeReadFile(path string) ([]byte, error) {
+// nodeReadFile reads a file, and no more than a daemon takes.
+func nodeReadFile(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, control.MaxRevocations+1))
-	if err == nil && len(data) > control.MaxRevocations {
-		err = fmt.Errorf("%s: more than %d bytes", path, control.MaxRevocations)
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%s: more than %d bytes", path, limit)
 	}
 	return data, err
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // nodeBackend is a daemon with two peers.
-type nodeBackend struct{ revoked []byte }
+type nodeBackend struct{ revoked, renewed []byte }
 
 func (b *nodeBackend) Status() control.Status {
 	return control.Status{Name: "a", Mesh: "m", IP: "10.66.0.2", IP6: "fd00::2", Interface: "cbn0", Datapath: "kernel", Port: 51820,
@@ -44,6 +44,12 @@ func (b *nodeBackend) Ping(_ context.Context, name string) (control.Ping, error)
 func (b *nodeBackend) Leave(context.Context) error { return nil }
 
 func (b *nodeBackend) Revoke(_ context.Context, signed []byte) error { b.revoked = signed; return nil }
+
+func (b *nodeBackend) Renew(_ context.Context, bundle []byte) (control.Renewal, error) {
+	changed := !bytes.Equal(b.renewed, bundle)
+	b.renewed = bundle
+	return control.Renewal{Name: "a", Changed: changed, Expires: time.Date(2027, 1, 2, 0, 0, 0, 0, time.UTC), Notes: []string{"groups: [g], before []"}}, nil
+}
 
 func nodeSocket(t *testing.T, b control.Backend) string {
 	t.Helper()

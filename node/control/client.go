@@ -77,6 +77,13 @@ func (c *Client) Revoke(ctx context.Context, signed []byte) error {
 	return c.call(ctx, http.MethodPost, "/v1/revoke", signed, nil)
 }
 
+// Renew has the daemon go on with another bundle, which is secret.
+func (c *Client) Renew(ctx context.Context, bundle []byte) (Renewal, error) {
+	var r Renewal
+	err := c.call(ctx, http.MethodPost, "/v1/renew", bundle, &r)
+	return r, err
+}
+
 func (c *Client) call(ctx context.Context, method, path string, body []byte, out any) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type backend struct {
 	left    bool
 	revoked []byte
+	renewed []byte
 }
 
 func (b *backend) Status() control.Status {
@@ -47,6 +48,11 @@ func (b *backend) Ping(_ context.Context, name string) (control.Ping, error) {
 func (b *backend) Leave(context.Context) error { b.left = true; return nil }
 
 func (b *backend) Revoke(_ context.Context, signed []byte) error { b.revoked = signed; return nil }
+
+func (b *backend) Renew(_ context.Context, bundle []byte) (control.Renewal, error) {
+	b.renewed = bundle
+	return control.Renewal{Name: "a", Changed: true}, nil
+}
 
 // serve starts a server on a socket of its own and stops it with the test.
 func serve(t *testing.T, b control.Backend) string {
@@ -103,6 +109,12 @@ func TestRoundTrip(t *testing.T) {
 	}
 	if err := c.Revoke(ctx, make([]byte, control.MaxRevocations+1)); err == nil {
 		t.Error("Revoke of an oversize list: no error")
+	}
+	if r, err := c.Renew(t.Context(), []byte("bundle")); err != nil || !r.Changed || string(b.renewed) != "bundle" {
+		t.Errorf("Renew: %+v, %v, the daemon got %q", r, err, b.renewed)
+	}
+	if _, err := c.Renew(t.Context(), make([]byte, control.MaxBundle+1)); err == nil {
+		t.Error("Renew with an oversize bundle: no error")
 	}
 }
 

@@ -17,6 +17,9 @@ import (
 // MaxRevocations bounds a revocation list in POST /v1/revoke, in bytes.
 const MaxRevocations = 4 << 20
 
+// MaxBundle bounds a bundle in POST /v1/renew, in bytes.
+const MaxBundle = 4 << 20
+
 // maxSocketPath is what fits into a unix address (108 bytes with the final
 // zero) beside the suffix that the socket carries while it is being made.
 const maxSocketPath = 100
@@ -30,6 +33,7 @@ type Backend interface {
 	Ping(ctx context.Context, name string) (Ping, error)
 	Leave(ctx context.Context) error
 	Revoke(ctx context.Context, signed []byte) error
+	Renew(ctx context.Context, bundle []byte) (Renewal, error)
 }
 
 // CheckSocketPath reports whether a path can be a control socket.
@@ -173,6 +177,15 @@ func Handler(b Backend) http.Handler {
 			return
 		}
 		answer(w, struct{}{}, b.Revoke(r.Context(), signed))
+	})
+	m.HandleFunc("POST /v1/renew", func(w http.ResponseWriter, r *http.Request) {
+		bundle, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBundle))
+		if err != nil {
+			answer(w, nil, &Error{Status: http.StatusBadRequest, Message: "renew: " + err.Error()})
+			return
+		}
+		done, err := b.Renew(r.Context(), bundle)
+		answer(w, done, err)
 	})
 	return m
 }

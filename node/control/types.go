@@ -103,6 +103,14 @@ type Ping struct {
 	Via   string  `json:"via"`   // "icmp" or "tcp", what was sent
 }
 
+// Renewal is the answer of POST /v1/renew.
+type Renewal struct {
+	Name    string    `json:"name"`
+	Changed bool      `json:"changed"`         // false: that bundle was in use already
+	Expires time.Time `json:"expires"`         // end of the node's certificate
+	Notes   []string  `json:"notes,omitempty"` // what else is different now, in plain words
+}
+
 // Error is an answer of the daemon that says no. Its text is for people.
 type Error struct {
 	Status  int    `json:"-"`     // HTTP status
