@@ -138,7 +138,8 @@ func (s *Site) introduceLocked(h *Host) error {
 			}
 		}
 	}
-	return errors.Join(append(errs, h.ns.neighbours(hostLink, others))...)
+	errs = append(errs, h.ns.neighbours(hostLink, others), h.ns.waitUp(hostLink), s.ns.waitUp(h.port(), "lan"))
+	return errors.Join(errs...)
 }
 
 // wanted is the configuration of the host's interface.

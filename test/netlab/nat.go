@@ -82,6 +82,8 @@ func (r routerRules) text() string {
 	}
 	if r.opts.Firewall || r.shared() {
 		line("\t\tiifname %q ct state established,related accept", upName)
+	}
+	if r.shared() { // forwarded ports
 		line("\t\tiifname %q ct status dnat accept", upName)
 	}
 	switch {

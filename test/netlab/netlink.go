@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -12,7 +13,7 @@ import (
 // netConfig is the wanted state of an interface.
 type netConfig struct {
 	addresses []netip.Prefix
-	gateways  []netip.Addr // of default routes, at most one per family
+	gateways  []netip.Addr // of default routes; an unspecified one = straight out
 }
 
 // configure brings an interface up with exactly these global addresses.
@@ -41,7 +42,10 @@ func (n *namespaces) configure(name string, c netConfig) error {
 		if g.Is6() {
 			all = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		}
-		r := &netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(all), Gw: g.AsSlice()}
+		r := &netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(all)}
+		if !g.IsUnspecified() {
+			r.Gw = g.AsSlice()
+		}
 		if err := n.link.RouteReplace(r); err != nil {
 			return fmt.Errorf("route to gateway %s: %w", g, err)
 		}
@@ -80,6 +84,33 @@ func (n *namespaces) setUp(name string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("interface %s up: %w", name, err)
+	}
+	return nil
+}
+
+// upTimeout bounds how long the kernel may take to make a link carry packets.
+const upTimeout = 10 * time.Second
+
+// waitUp waits until interfaces carry packets: after a link has got its carrier
+// the kernel still drops what goes there, until a work queue has run.
+func (n *namespaces) waitUp(names ...string) error {
+	deadline := time.Now().Add(upTimeout)
+	t := time.NewTicker(2 * time.Millisecond)
+	defer t.Stop()
+	for _, name := range names {
+		for {
+			l, err := n.link.LinkByName(name)
+			if err != nil {
+				return fmt.Errorf("interface %s: %w", name, err)
+			}
+			if l.Attrs().OperState == netlink.OperUp {
+				break
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("interface %s: %s, not up, after %s", name, l.Attrs().OperState, upTimeout)
+			}
+			<-t.C
+		}
 	}
 	return nil
 }

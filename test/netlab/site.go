@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // NAT is how a site's IPv4 meets the internet.
@@ -170,14 +172,12 @@ func (s *Site) build() error {
 	if mtu == 0 {
 		mtu = s.lab.opts.MTU
 	}
-	err = errors.Join(s.ns.link.LinkSetMTU(up, mtu), s.ns.link.LinkSetTxQLen(up, upQueue), s.ns.link.LinkSetUp(up))
+	err = errors.Join(s.ns.link.LinkSetMTU(up, mtu), s.ns.link.LinkSetTxQLen(up, upQueue))
 	if err != nil {
 		return fmt.Errorf("uplink: %w", err)
 	}
-	for _, dst := range []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")} {
-		if err := s.ns.link.RouteReplace(&netlink.Route{LinkIndex: up.Attrs().Index, Dst: ipNet(dst)}); err != nil {
-			return fmt.Errorf("default route: %w", err)
-		}
+	if err := s.ns.configure(upName, netConfig{gateways: straight()}); err != nil {
+		return err
 	}
 	if s.opts.IPv6 {
 		s.lab.Internet.route(s.lan6, s)
@@ -202,6 +202,9 @@ func (s *Site) routerSysctls() error {
 	}
 	return nil
 }
+
+// straight are the gateways of a device with nobody but the internet behind it.
+func straight() []netip.Addr { return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} }
 
 // gateways are the router's addresses on the LAN.
 func (s *Site) gateways() []netip.Prefix {
@@ -244,7 +247,7 @@ func (s *Site) Renumber() error {
 		old := s.nat
 		s.nat = nth(s.pool, s.nextNAT)
 		s.nextNAT--
-		if err := s.ns.configure(upName, netConfig{addresses: []netip.Prefix{netip.PrefixFrom(s.nat, 32)}}); err != nil {
+		if err := s.ns.configure(upName, netConfig{addresses: []netip.Prefix{netip.PrefixFrom(s.nat, 32)}, gateways: straight()}); err != nil {
 			return err
 		}
 		if old.IsValid() {
@@ -252,7 +255,20 @@ func (s *Site) Renumber() error {
 		}
 		s.lab.Internet.route(netip.PrefixFrom(s.nat, 32), s)
 	}
-	return s.filterLocked()
+	return errors.Join(s.filterLocked(), s.forgetFlows())
+}
+
+// forgetFlows empties the router's conntrack table.
+func (s *Site) forgetFlows() error {
+	h, err := netlink.NewHandleAt(netns.NsHandle(s.ns.net), unix.NETLINK_NETFILTER)
+	if err != nil {
+		return fmt.Errorf("conntrack: %w", err)
+	}
+	defer h.Close()
+	if err := h.ConntrackTableFlush(netlink.ConntrackTable); err != nil {
+		return fmt.Errorf("empty conntrack: %w", err)
+	}
+	return nil
 }
 
 // Forward maps a port of the site's public address to a host, for "tcp" or "udp".
