@@ -1,0 +1,337 @@
+package kernel_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cbnet-io/cbnet/test/kernel/vm"
+)
+
+const (
+	commandTimeout = 30 * time.Second // for a command in a machine; quiet: under 1 s
+	joinTimeout    = 60 * time.Second // for all pairs after the last start; quiet: 2 s
+	transferSize   = 4 << 20          // bytes
+	sinkPort       = 5001
+)
+
+// TestKernel is one story, each part from the state that the one before left:
+// booting is what takes long.
+func TestKernel(t *testing.T) {
+	if os.Getenv(wanted) == "" {
+		t.Skip("boots virtual machines: run `make e2e-kernel`")
+	}
+	l := newLab(t)
+	m := &mesh{lab: l, overlay: make([]addresses, len(names))}
+	for _, step := range []struct {
+		name string
+		test func(*testing.T)
+	}{
+		{"same state as in userspace", m.sameState},
+		{"mesh comes up", m.comesUp},
+		{"datapath is the kernel's", m.datapath},
+		{"every pair pings", m.pings},
+		{"TCP through the tunnel", m.transfers},
+		{"kill -9 without introducer", m.killed},
+		{"SIGTERM without introducer", m.terminated},
+		{"cleanup after kill -9", m.cleanedUp},
+		{"introducer returns", m.introducerReturns},
+	} {
+		if !t.Run(step.name, step.test) {
+			t.FailNow()
+		}
+	}
+}
+
+// addresses are those of a node in the overlay.
+type addresses struct{ IP, IP6 string }
+
+// mesh is a daemon in each machine.
+type mesh struct {
+	lab     *lab
+	overlay []addresses // by machine
+}
+
+func (m *mesh) sameState(t *testing.T) {
+	var states []state
+	for _, datapath := range []string{"kernel", "userspace"} {
+		var s state
+		out := run(t, m.lab.machines[0], 2*commandTimeout, toolArgs("state", datapath)...)
+		if err := json.Unmarshal([]byte(out), &s); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if s.Datapath != datapath {
+			t.Fatalf("datapath %s, want %s", s.Datapath, datapath)
+		}
+		if s.Seen == 0 {
+			t.Errorf("%s: the monitor heard nothing of the first Set", datapath)
+		}
+		if len(s.Changes) > 0 || len(s.Messages) > 0 {
+			t.Errorf("%s: an equal Set made changes %q; the kernel said %q", datapath, s.Changes, s.Messages)
+		}
+		if d := cmp.Diff(s.First, s.Second); d != "" {
+			t.Errorf("%s: after an equal Set (-first +second):\n%s", datapath, d)
+		}
+		states = append(states, s)
+	}
+	if d := cmp.Diff(states[0].First, states[1].First); d != "" {
+		t.Errorf("the same configuration (-kernel +userspace):\n%s", d)
+	}
+	if n := strings.Count(states[0].First, "\n"); n != 12 {
+		t.Errorf("%d lines, want 12: link, 2 addresses, 3 routes and one of an address, device, 4 peers", n)
+	}
+	t.Logf("state of both:\n%s", states[0].First)
+}
+
+func (m *mesh) comesUp(t *testing.T) {
+	dir := t.TempDir()
+	ca := filepath.Join(dir, "ca")
+	local(t, "cbctl", "ca", "init", "--dir", ca, "--mesh", "lab")
+	for i, name := range names {
+		bundle := filepath.Join(dir, name)
+		args := []string{"ca", "issue", "--dir", ca, "--node", name, "--introducer", underlay(0).Addr().String() + ":7950", "--out", bundle}
+		if i == 0 {
+			args = append(args, "--role", "introducer")
+		}
+		local(t, "cbctl", args...)
+		data, err := os.ReadFile(bundle)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.lab.machines[i].WriteFile(t.Context(), "/etc/cbnet/node.bundle", data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start := time.Now()
+	for i := range names {
+		m.start(t, i)
+	}
+	for i := range names {
+		s := m.status(t, i)
+		m.overlay[i] = addresses{s.IP, s.IP6}
+	}
+	m.allPairs(t, joinTimeout)
+	figure(t, "three daemons started, all pairs answer", time.Since(start))
+}
+
+// local runs a built binary on this host.
+func local(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), bin(name), args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", name, err, out)
+	}
+}
+
+func (m *mesh) start(t *testing.T, i int) {
+	t.Helper()
+	args := []string{"/bin/cbnetd", "--bundle", "/etc/cbnet/node.bundle", "--state", "/var/lib/cbnet"}
+	if i == 0 {
+		args = append(args, "--introduce", underlay(0).Addr().String()+":7950")
+	}
+	if err := m.lab.machines[i].Start(t.Context(), "cbnetd", args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stop ends the daemon of a machine by a signal and returns its exit code.
+func (m *mesh) stop(t *testing.T, i int, s syscall.Signal) int {
+	t.Helper()
+	code, err := m.lab.machines[i].Signal(t.Context(), "cbnetd", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
+}
+
+// nodeStatus is what is looked at of `cbctl node status`.
+type nodeStatus struct {
+	IP       string `json:"ip"`
+	IP6      string `json:"ip6"`
+	Datapath string `json:"datapath"`
+	Peers    struct {
+		Up int `json:"up"`
+	} `json:"peers"`
+}
+
+// status asks a daemon, until it answers with an open device.
+func (m *mesh) status(t *testing.T, i int) nodeStatus {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), commandTimeout)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var s nodeStatus
+		r, err := m.lab.machines[i].Run(ctx, "/bin/cbctl", "node", "status", "-o", "json")
+		if err == nil {
+			if err = json.Unmarshal([]byte(r.Stdout), &s); err == nil && s.Datapath != "" {
+				return s
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("status of %s: %+v, %v", names[i], s, err)
+		}
+	}
+}
+
+// ping pings addresses from a machine until each answers, and returns the lines
+// of pingTool.
+func (m *mesh) ping(t *testing.T, from int, timeout time.Duration, addrs ...string) []string {
+	t.Helper()
+	out := run(t, m.lab.machines[from], timeout+commandTimeout, toolArgs("ping", append([]string{timeout.String()}, addrs...)...)...)
+	return strings.Split(strings.TrimSpace(out), "\n")
+}
+
+// allPairs waits until every ordered pair answers over IPv4 and IPv6.
+func (m *mesh) allPairs(t *testing.T, timeout time.Duration) {
+	t.Helper()
+	m.lab.each(timeout+commandTimeout, func(ctx context.Context, i int, v *vm.VM) error {
+		args := []string{timeout.String()}
+		for j, a := range m.overlay {
+			if j != i {
+				args = append(args, a.IP, a.IP6)
+			}
+		}
+		_, err := v.Run(ctx, toolArgs("ping", args...)...)
+		return err
+	})
+}
+
+func (m *mesh) datapath(t *testing.T) {
+	for i, v := range m.lab.machines {
+		if s := m.status(t, i); s.Datapath != "kernel" {
+			t.Errorf("%s: datapath %q, want kernel", names[i], s.Datapath)
+		}
+		m.wantLink(t, i, "wireguard")
+		t.Logf("%s:\n%s", names[i], run(t, v, commandTimeout, "/bin/cbctl", "node", "status"))
+	}
+}
+
+// wantLink checks of what kind the tunnel's interface is.
+func (m *mesh) wantLink(t *testing.T, i int, want string) {
+	t.Helper()
+	if got := run(t, m.lab.machines[i], commandTimeout, toolArgs("link", iface)...); got != want {
+		t.Errorf("%s: interface %s is %s, want %s", names[i], iface, got, want)
+	}
+}
+
+func (m *mesh) pings(t *testing.T) {
+	for i := range names {
+		for j, to := range m.overlay {
+			if i == j {
+				continue
+			}
+			for k, line := range m.ping(t, i, commandTimeout, to.IP, to.IP6) {
+				family := []string{"IPv4", "IPv6"}[k]
+				figure(t, fmt.Sprintf("ping %s -> %s over %s, requests and ms", names[i], names[j], family), line)
+			}
+		}
+	}
+}
+
+func (m *mesh) transfers(t *testing.T) {
+	for i, v := range m.lab.machines {
+		if err := v.Start(t.Context(), "sink", toolArgs("sink", fmt.Sprintf(":%d", sinkPort))...); err != nil {
+			t.Fatal(err)
+		}
+		m.ping(t, i, commandTimeout, "127.0.0.1")
+	}
+	for _, c := range []struct {
+		name     string
+		from, to int
+		addr     string
+	}{
+		{"outside the tunnel", 1, 2, underlay(2).Addr().String()},
+		{"over IPv4", 1, 2, m.overlay[2].IP},
+		{"over IPv6", 1, 2, "[" + m.overlay[2].IP6 + "]"},
+		{"back over IPv4", 2, 1, m.overlay[1].IP},
+		{"back over IPv6", 2, 1, "[" + m.overlay[1].IP6 + "]"},
+	} {
+		out := run(t, m.lab.machines[c.from], sendTimeout+commandTimeout,
+			toolArgs("send", fmt.Sprintf("%s:%d", c.addr, sinkPort), fmt.Sprint(transferSize))...)
+		figure(t, fmt.Sprintf("%d MiB of TCP %s -> %s %s, checksums equal", transferSize>>20, names[c.from], names[c.to], c.name), out)
+	}
+}
+
+// killed: with the only introducer down, a daemon is killed. The kernel goes on
+// without it, and the next one adopts the interface.
+func (m *mesh) killed(t *testing.T) {
+	m.stop(t, 0, syscall.SIGTERM)
+	m.stop(t, 1, syscall.SIGKILL)
+	m.wantLink(t, 1, "wireguard")
+	m.between(t, commandTimeout)
+	t.Log("without its daemon, machine b still answers and asks through the tunnel")
+	start := time.Now()
+	m.start(t, 1)
+	m.between(t, joinTimeout)
+	m.upWith(t, 1, 1)
+	figure(t, "restart after kill -9, both directions answer and the peer is up", time.Since(start))
+}
+
+// between waits until machines b and c reach each other, both ways and families.
+func (m *mesh) between(t *testing.T, timeout time.Duration) {
+	t.Helper()
+	m.ping(t, 2, timeout, m.overlay[1].IP, m.overlay[1].IP6)
+	m.ping(t, 1, timeout, m.overlay[2].IP, m.overlay[2].IP6)
+}
+
+// upWith waits until a daemon calls at least so many peers up.
+func (m *mesh) upWith(t *testing.T, i, peers int) {
+	t.Helper()
+	deadline := time.Now().Add(joinTimeout)
+	for m.status(t, i).Peers.Up < peers {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s calls %d peers up, want %d", names[i], m.status(t, i).Peers.Up, peers)
+		}
+	}
+}
+
+// terminated: after SIGTERM nothing is left, and yet the node comes back by what
+// it remembers.
+func (m *mesh) terminated(t *testing.T) {
+	if code := m.stop(t, 1, syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d after SIGTERM, want 0", code)
+	}
+	m.wantLink(t, 1, "none")
+	start := time.Now()
+	m.start(t, 1)
+	m.between(t, joinTimeout)
+	figure(t, "restart after SIGTERM, both directions answer", time.Since(start))
+	m.wantLink(t, 1, "wireguard")
+}
+
+// cleanedUp: --cleanup removes what kill -9 left, and the daemon starts anew.
+func (m *mesh) cleanedUp(t *testing.T) {
+	m.stop(t, 1, syscall.SIGKILL)
+	m.wantLink(t, 1, "wireguard")
+	run(t, m.lab.machines[1], commandTimeout, "/bin/cbnetd", "--cleanup")
+	m.wantLink(t, 1, "none")
+	start := time.Now()
+	m.start(t, 1)
+	m.between(t, joinTimeout)
+	figure(t, "restart after kill -9 and --cleanup, both directions answer", time.Since(start))
+}
+
+func (m *mesh) introducerReturns(t *testing.T) {
+	start := time.Now()
+	m.start(t, 0)
+	m.allPairs(t, joinTimeout)
+	figure(t, "introducer started again, all pairs answer", time.Since(start))
+	for i := range names {
+		if code := m.stop(t, i, syscall.SIGTERM); code != 0 {
+			t.Errorf("%s: exit code %d after SIGTERM, want 0", names[i], code)
+		}
+		m.wantLink(t, i, "none")
+	}
+}
