@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -70,12 +71,8 @@ func (m *Mesh) Run(ctx context.Context) error {
 // load reads what the last run left. What is damaged or no longer valid is
 // dropped with a word: introducers can replace all of it.
 func (m *Mesh) load() error {
-	if signed, err := m.store.revocations(); err != nil {
-		return fmt.Errorf("revocation list: %w", err)
-	} else if signed != nil {
-		if _, err := m.roots.Apply(signed); err != nil && !errors.Is(err, identity.ErrOutdated) {
-			m.log.Warn("saved revocation list dropped", "err", err)
-		}
+	if err := m.loadList(); err != nil {
+		return err
 	}
 	if _, err := m.roots.Verify(m.cfg.Bundle.Certificate, m.now()); err != nil {
 		return fmt.Errorf("own certificate: %w", err)
@@ -102,6 +99,28 @@ func (m *Mesh) load() error {
 		if sendable(p.Endpoint, m.where.overlay) {
 			m.learned[s.Grant.Node] = p.Endpoint
 		}
+	}
+	return nil
+}
+
+// loadList puts the saved revocation list in force, unless the bundle brought a
+// newer one: then that is saved.
+func (m *Mesh) loadList() error {
+	signed, err := m.store.revocations()
+	if err != nil {
+		return fmt.Errorf("revocation list: %w", err)
+	}
+	brought := m.roots.Revocations()
+	if signed != nil {
+		_, err = m.roots.Apply(signed)
+	}
+	// Once an authority is given up, so are its lists: the new one has signed
+	// what they say.
+	if err != nil && !errors.Is(err, identity.ErrOutdated) && (brought == nil || !errors.Is(err, identity.ErrUntrusted)) {
+		m.log.Warn("saved revocation list dropped", "err", err)
+	}
+	if list := m.roots.Revocations(); list != nil && !bytes.Equal(list, signed) {
+		m.saveList()
 	}
 	return nil
 }
