@@ -20,6 +20,7 @@ type fabric interface {
 	Ready() <-chan struct{}
 	Changed() <-chan struct{}
 	Peers() []mesh.Peer
+	pathfinder
 	Leave(ctx context.Context) error
 	Revoke(ctx context.Context, signed []byte) error
 }

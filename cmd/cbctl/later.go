@@ -17,7 +17,6 @@ var later = map[string]map[string]string{
 		"scale":  "change count in the file and apply it again",
 	},
 	"cloud": {"check": "", "regions": "", "specs": "", "images": "", "inventory": "", "sweep": ""},
-	"node":  {"path": "see cbctl node peers", "routes": "", "why": "see cbctl node peers"},
 	"mesh":  {"": "the nodes that a server made are in cbctl mcis list, those that this host knows in cbctl node peers"},
 	"app":   {"": "start programs by cbctl mcis exec"},
 }

@@ -61,7 +61,7 @@ It finds the server by the file in CBCTL_CONTEXT, or by the context in use
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.AddCommand(
 		newLoginCommand(), newContextCommand(), newVersionCommand(),
-		addLater(newCloudCommand(), "cloud"), addLater(newMCISCommand(), "mcis"), addLater(newNodeCommand(), "node"), newCACommand(),
+		addLater(newCloudCommand(), "cloud"), addLater(newMCISCommand(), "mcis"), newNodeCommand(), newCACommand(),
 		newLater("mesh", later["mesh"][""]), newLater("app", later["app"][""]),
 	)
 	registerLogLevel(cmd)

@@ -31,7 +31,7 @@ open. It works without any server, and before the node has found a peer.`,
 		RunE: group,
 	}
 	cmd.PersistentFlags().StringVar(&f.socket, "socket", "", "`PATH` of the daemon's control socket (default: the one in "+control.DefaultDir+")")
-	cmd.AddCommand(newNodeStatus(&f), newNodePeers(&f), newNodePing(&f), newNodeLeave(&f), newNodeRevoke(&f), newNodeRenew(&f))
+	cmd.AddCommand(newNodeStatus(&f), newNodePeers(&f), newNodePing(&f), newNodePath(&f), newNodeRoutes(&f), newNodeWhy(&f), newNodeLeave(&f), newNodeRevoke(&f), newNodeRenew(&f))
 	return cmd
 }
 

@@ -31,6 +31,7 @@ type Backend interface {
 	Status() Status
 	Peers() []Peer
 	Ping(ctx context.Context, name string) (Ping, error)
+	Pathfinder
 	Leave(ctx context.Context) error
 	Revoke(ctx context.Context, signed []byte) error
 	Renew(ctx context.Context, bundle []byte) (Renewal, error)
@@ -152,11 +153,7 @@ func Handler(b Backend) http.Handler {
 		answer(w, b.Status(), nil)
 	})
 	m.HandleFunc("GET /v1/peers", func(w http.ResponseWriter, _ *http.Request) {
-		peers := b.Peers()
-		if peers == nil {
-			peers = []Peer{}
-		}
-		answer(w, peers, nil)
+		answer(w, some(b.Peers()), nil)
 	})
 	m.HandleFunc("POST /v1/ping", func(w http.ResponseWriter, r *http.Request) {
 		name := r.URL.Query().Get("name")
@@ -167,6 +164,7 @@ func Handler(b Backend) http.Handler {
 		p, err := b.Ping(r.Context(), name)
 		answer(w, p, err)
 	})
+	handlePaths(m, b)
 	m.HandleFunc("POST /v1/leave", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, b.Leave(r.Context()))
 	})
