@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -126,8 +127,11 @@ func (p *pinger) listen(s *echoSocket) {
 	buf := make([]byte, 2048)
 	for {
 		from, data, err := s.receive(buf)
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil { // of one address
+			continue
 		}
 		at, _, ok := readStamp(data)
 		places := p.index[from]

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -77,6 +78,25 @@ func (l *Lab) launch(p *Process) error {
 
 // PID is the process's, as this process sees it; at the host it has another.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// PIDAtHost is the process's PID as programs at the host see it; 0 if it has ended.
+func (p *Process) PIDAtHost() int {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		if list, ok := strings.CutPrefix(line, "NSpid:"); ok { // outermost namespace first
+			f := strings.Fields(list)
+			pid, err := strconv.Atoi(f[len(f)-1])
+			if err != nil {
+				return 0
+			}
+			return pid
+		}
+	}
+	return 0
+}
 
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }

@@ -69,7 +69,6 @@ func (h *Host) Stream(ctx context.Context, o StreamOptions) (*Stream, error) {
 	conn, err := s.open(ctx, h, o)
 	if err != nil {
 		cancel()
-		s.wg.Wait()
 		return nil, fmt.Errorf("stream from host %s: %w", h.Name, err)
 	}
 	s.wg.Go(func() { s.listen(conn, o.Size) })
@@ -89,16 +88,12 @@ func (s *Stream) open(ctx context.Context, h *Host, o StreamOptions) (streamConn
 	if err != nil {
 		return nil, err
 	}
-	s.wg.Go(func() { answer(server) })
-	s.wg.Go(func() {
-		<-ctx.Done()
-		_ = server.Close()
-	})
 	c, err := h.DialContext(ctx, "udp", server.LocalAddr().String())
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, server.Close())
 	}
-	return &udpStream{c}, nil
+	s.wg.Go(func() { answer(server) })
+	return &udpStream{c, server}, nil
 }
 
 // answer sends every datagram back, until the socket closes.
@@ -260,8 +255,11 @@ func (e *echoStream) receive(buf []byte) ([]byte, error) {
 	return data, err
 }
 
-// udpStream is a streamConn of UDP.
-type udpStream struct{ net.Conn }
+// udpStream is a streamConn of UDP, with the server that answers.
+type udpStream struct {
+	net.Conn
+	server net.PacketConn
+}
 
 func (u *udpStream) send(data []byte) error {
 	_, err := u.Write(data)
@@ -272,3 +270,6 @@ func (u *udpStream) receive(buf []byte) ([]byte, error) {
 	n, err := u.Read(buf)
 	return buf[:n], err
 }
+
+// Close closes the server as well.
+func (u *udpStream) Close() error { return errors.Join(u.Conn.Close(), u.server.Close()) }
