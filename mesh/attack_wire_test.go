@@ -128,9 +128,7 @@ func talk(t *testing.T, c net.Conn, say []byte) []byte {
 		_, _ = c.Write(say) // it may be cut off
 	}()
 	got, _ := io.ReadAll(io.LimitReader(c, 1<<20)) // an error is an answer
-	if err := c.SetDeadline(time.Now()); err != nil {
-		t.Fatal(err)
-	}
+	closeConn(t, c)
 	<-done
 	return got
 }

@@ -182,6 +182,9 @@ func (d *gossipDelegate) judge(n *memberlist.Node) (reason string, err error) {
 		}
 		return "earlier", fmt.Errorf("an earlier start of this node: %w", errMessage)
 	}
+	if len(n.Meta) > maxMeta {
+		return "oversize", fmt.Errorf("meta of %d bytes: %w", len(n.Meta), errTooLarge)
+	}
 	mt, err := parseMeta(n.Meta)
 	if err != nil {
 		return "meta", err

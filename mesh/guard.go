@@ -76,8 +76,9 @@ func checkKind(b []byte) error {
 }
 
 // checkStream reads the beginning of a stream of memberlist's, up to where its
-// lists begin, and refuses what no node of ours sends: memberlist makes room
-// for as many nodes and bytes as the other promises.
+// user state begins, and refuses what no node of ours sends: memberlist makes
+// room for as many nodes and bytes as the other promises, and keeps whatever
+// stands in their fields.
 func checkStream(r io.ByteReader) error {
 	kind, err := r.ReadByte()
 	if err == nil && kind == gossipLabel {
@@ -97,46 +98,106 @@ func checkStream(r io.ByteReader) error {
 	case gossipPing, gossipAck, gossipError:
 		return nil
 	case gossipPushPull:
-		return checkHeader(r)
+		return checkPushPull(r)
 	}
 	return fmt.Errorf("stream of kind %d: %w", kind, errMessage)
 }
 
-// checkHeader reads the header of a push/pull: a map in MessagePack.
-func checkHeader(r io.ByteReader) error {
-	b, err := r.ReadByte()
+// checkPushPull reads a header and the nodes: maps in MessagePack.
+func checkPushPull(r io.ByteReader) error {
+	limits := map[string]uint64{"Nodes": maxGossipNodes, "UserStateLen": maxSummary, "Join": 1}
+	values, err := readFields(r, limits)
 	if err != nil {
 		return err
 	}
-	if b != 0x83 {
-		return fmt.Errorf("push/pull header, want a map of three: %w", errMessage)
-	}
-	for range 3 {
-		name, err := readShort(r)
-		if err != nil {
+	limits = map[string]uint64{"Port": 1<<16 - 1, "Incarnation": 1<<32 - 1, "State": 3}
+	for range values["Nodes"] {
+		if _, err := readFields(r, limits); err != nil {
 			return err
-		}
-		v, err := readNumber(r)
-		if err != nil {
-			return err
-		}
-		limits := map[string]uint64{"Nodes": maxGossipNodes, "UserStateLen": maxSummary, "Join": 1}
-		limit, ok := limits[name]
-		if !ok {
-			return fmt.Errorf("push/pull header names %.40q: %w", name, errMessage)
-		}
-		if v > limit {
-			return fmt.Errorf("push/pull with %s of %d, more than %d: %w", name, v, limit, errTooLarge)
 		}
 	}
 	return nil
+}
+
+// readFields reads one map of numbers, each up to its limit, and of short texts
+// for which there is none.
+func readFields(r io.ByteReader, limits map[string]uint64) (map[string]uint64, error) {
+	n, err := r.ReadByte()
+	if err != nil {
+		return nil, err
+	}
+	if n&0xf0 != 0x80 || n&0x0f > 7 {
+		return nil, fmt.Errorf("push/pull, want a map of at most seven: %w", errMessage)
+	}
+	values := make(map[string]uint64, 3)
+	for range n & 0x0f {
+		name, err := readShort(r)
+		if err != nil {
+			return nil, err
+		}
+		limit, ok := limits[name]
+		if !ok {
+			if err := skipText(r); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		v, err := readNumber(r)
+		if err != nil {
+			return nil, err
+		}
+		if v > limit {
+			return nil, fmt.Errorf("push/pull with %s of %d, more than %d: %w", name, v, limit, errTooLarge)
+		}
+		values[name] = v
+	}
+	return values, nil
+}
+
+// skipText reads a text of at most maxField bytes.
+func skipText(r io.ByteReader) error {
+	kind, err := r.ReadByte()
+	if err != nil {
+		return err
+	}
+	var n uint64
+	switch {
+	case kind == 0xc0: // nil
+	case kind&0xe0 == 0xa0:
+		n = uint64(kind & 0x1f)
+	case kind >= 0xc4 && kind <= 0xc6: // bin
+		n, err = readBig(r, 1<<(kind-0xc4))
+	case kind >= 0xd9 && kind <= 0xdb: // str
+		n, err = readBig(r, 1<<(kind-0xd9))
+	default:
+		return fmt.Errorf("push/pull, want a text: %w", errMessage)
+	}
+	if err == nil && n > maxField {
+		return fmt.Errorf("push/pull with a field of %d bytes: %w", n, errTooLarge)
+	}
+	for ; err == nil && n > 0; n-- {
+		_, err = r.ReadByte()
+	}
+	return err
+}
+
+// readBig reads a number of some bytes, big endian.
+func readBig(r io.ByteReader, size int) (v uint64, err error) {
+	for range size {
+		b, err := r.ReadByte()
+		if err != nil {
+			return 0, err
+		}
+		v = v<<8 | uint64(b)
+	}
+	return v, nil
 }
 
 // readShort reads a string of at most 31 bytes.
 func readShort(r io.ByteReader) (string, error) {
 	n, err := r.ReadByte()
 	if err == nil && n&0xe0 != 0xa0 {
-		err = fmt.Errorf("push/pull header, want a name: %w", errMessage)
+		err = fmt.Errorf("push/pull, want a name: %w", errMessage)
 	}
 	b := make([]byte, n&0x1f)
 	for i := 0; err == nil && i < len(b); i++ {
@@ -145,37 +206,28 @@ func readShort(r io.ByteReader) (string, error) {
 	return string(b), err
 }
 
-// readNumber reads a number that is not negative, or a boolean as 0 or 1.
+// readNumber reads a number, a negative one as one of 64 bits, or a boolean as
+// 0 or 1.
 func readNumber(r io.ByteReader) (uint64, error) {
 	kind, err := r.ReadByte()
-	if err != nil {
-		return 0, err
-	}
-	size := 0
 	switch {
+	case err != nil:
+		return 0, err
 	case kind < 0x80:
 		return uint64(kind), nil
 	case kind == 0xc2 || kind == 0xc3:
 		return uint64(kind - 0xc2), nil
 	case kind >= 0xcc && kind <= 0xcf:
-		size = 1 << (kind - 0xcc)
+		return readBig(r, 1<<(kind-0xcc))
 	case kind >= 0xd0 && kind <= 0xd3:
-		size = 1 << (kind - 0xd0)
-	default:
-		return 0, fmt.Errorf("push/pull header, want a number: %w", errMessage)
-	}
-	var v uint64
-	for i := range size {
-		b, err := r.ReadByte()
-		if err != nil {
-			return 0, err
+		size := 1 << (kind - 0xd0)
+		v, err := readBig(r, size)
+		if v>>(8*size-1) == 1 {
+			v |= 1 << 63
 		}
-		if i == 0 && kind >= 0xd0 && b >= 0x80 {
-			return 0, fmt.Errorf("push/pull header with a negative number: %w", errMessage)
-		}
-		v = v<<8 | uint64(b)
+		return v, err
 	}
-	return v, nil
+	return 0, fmt.Errorf("push/pull, want a number: %w", errMessage)
 }
 
 // guardedConn is a stream that memberlist reads from: of at most maxGossip

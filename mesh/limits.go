@@ -48,6 +48,10 @@ const (
 	// nodes takes 200 bytes for each, and a summary.
 	maxGossip      = 4 << 20
 	maxGossipNodes = 2 * maxMembers
+	// maxField bounds a field of a node in it: names have up to 80 bytes, metas 64.
+	maxField = 128
+	// maxMeta bounds a meta in gossip.
+	maxMeta = 64
 	// maxSummary bounds a summary: maxMembers entries of up to 120 bytes.
 	maxSummary = 1 << 20
 	// maxPacket bounds a packet of memberlist: ours have up to 1200 bytes and a header.

@@ -14,6 +14,9 @@ func (m *Mesh) takeEcho(from netip.Addr, e echo) {
 	l := m.links[name]
 	if l == nil || m.wire == nil || e.meta.name != nameHash(name) {
 		m.mu.Unlock()
+		if l != nil && e.meta.name != nameHash(name) {
+			m.refused("echo") // it speaks for another
+		}
 		return
 	}
 	now := m.now()
