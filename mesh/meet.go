@@ -13,7 +13,9 @@ import (
 // and that are not among the members, however many others it can reach. Two
 // introducers that start at the same moment do not find each other, and nobody
 // else joins those who came through the one with those who came through the
-// other. It belongs to joinLoop.
+// other. And until somebody has told this node at which address it is seen, even
+// members are called: one that only others came to does not know its own public
+// address behind a NAT. It belongs to joinLoop.
 type meeter struct {
 	m     *Mesh
 	met   map[string]bool // addresses that have answered
@@ -27,7 +29,13 @@ func newMeeter(m *Mesh) *meeter {
 
 // unmet returns the addresses to call.
 func (t *meeter) unmet() []string {
-	members := t.m.introducersThat(func(*link) bool { return true })
+	var members []string
+	t.m.mu.Lock()
+	seen := t.m.where.observed.IsValid()
+	t.m.mu.Unlock()
+	if seen {
+		members = t.m.introducersThat(func(*link) bool { return true })
+	}
 	return slices.DeleteFunc(slices.Clone(t.m.cfg.Bundle.Introducers), func(a string) bool {
 		return t.met[a] || slices.Contains(members, a) || t.m.isSelf(a)
 	})
