@@ -1,0 +1,126 @@
+package mesh_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cbnet-io/cbnet/node/control"
+	"github.com/cbnet-io/cbnet/test/netlab"
+)
+
+// TestRotate changes the authority of a mesh that runs, as an operator does:
+// three times a step at the authority and then a new bundle on each node. Streams
+// over IPv4 and IPv6 lose nothing, a revoked node stays out, one that restarts
+// with its first bundle takes part as before, and so do new ones.
+func TestRotate(t *testing.T) {
+	l := netlab.New(t, netlab.Options{})
+	site, home := l.Site("public", netlab.SiteOptions{}), l.Site("home", netlab.SiteOptions{NAT: netlab.NATEasy})
+	c := newCluster(t, site.Host("n1"))
+	c.add(t, site.Host("n2"))
+	c.add(t, home.Host("n3"))
+	bad := c.add(t, site.Host("n4"))
+	c.startAll(t)
+	converged(t, c.nodes)
+	nodes := c.nodes[:3]
+	first, err := os.ReadFile(nodes[1].path("bundle"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, bin("cbctl"), "ca", "revoke", "--dir", c.ca, "--node", bad.name, "--out", bad.path("list"))
+	must(t, bin("cbctl"), "node", "revoke", "--socket", nodes[0].path("sock"), "--file", bad.path("list"))
+
+	streams := map[string]*netlab.Stream{}
+	for _, a := range nodes {
+		for _, b := range nodes {
+			for _, to := range addresses([]*node{b}, a) {
+				s, err := a.host.Stream(t.Context(), netlab.StreamOptions{To: to, PPS: 50})
+				if err != nil {
+					t.Fatal(err)
+				}
+				streams[a.name+" to "+b.name+" "+to.String()] = s
+			}
+		}
+	}
+	before := map[string]int{} // bytes of each log
+	for _, n := range nodes {
+		before[n.name] = len(n.said(t))
+	}
+	began := time.Now()
+	for _, step := range []string{"step 1 of 3", "step 2 of 3", "step 3 of 3"} {
+		if out := must(t, bin("cbctl"), "ca", "rotate", "--dir", c.ca); !strings.Contains(out, step) {
+			t.Fatalf("rotate said %q, want %s", out, step)
+		}
+		for _, n := range nodes {
+			n.renew(t)
+			converged(t, nodes)
+		}
+	}
+	took := time.Since(began)
+	for name, s := range streams {
+		if got := s.Stop(); got.Lost > 0 || got.Sent == 0 {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	t.Logf("FIGURE e2e/mesh: change of the authority on %d nodes: %s, %d streams of 50/s lost nothing", len(nodes), took.Round(time.Millisecond), len(streams))
+
+	// A restart with the first bundle goes on with the one in the state.
+	if err := os.WriteFile(nodes[1].path("bundle"), first, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	nodes[1].stop(t)
+	nodes[1].start(t)
+	late := c.add(t, site.Host("n5"))
+	late.start(t)
+	converged(t, append(nodes[:3:3], late))
+
+	for _, n := range nodes {
+		if odd := lines(n.said(t)[before[n.name]:], "WARN", "ERROR"); len(odd) > 0 {
+			t.Errorf("%s warned:\n%s", n.name, strings.Join(odd, "\n"))
+		}
+	}
+
+	// The revoked node starts again with all it has, and gets nowhere.
+	bad.kill(t)
+	known := len(bad.said(t))
+	bad.start(t)
+	eventually(t, 15*time.Second, "it is refused by name or as a stranger", func(context.Context) error {
+		if !strings.Contains(bad.said(t)[known:], "no introducer let this node in") {
+			return errors.New("it has not tried")
+		}
+		return nil
+	})
+	for _, n := range append(nodes[:3:3], late) {
+		if p, err := n.peer(t.Context(), bad.name); p != nil || err != nil {
+			t.Errorf("%s: the revoked node is %+v, %v", n.name, p, err)
+		}
+	}
+}
+
+// renew issues a new bundle of the node's key and hands it to its daemon.
+func (n *node) renew(t *testing.T) {
+	t.Helper()
+	must(t, bin("cbctl"), "ca", "issue", "--dir", n.c.ca, "--renew", n.path("bundle"), "--out", n.path("bundle"))
+	r := n.cbctl(t, "renew", "--bundle", n.path("bundle"), "-o", "json")
+	var got control.Renewal
+	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil || !got.Changed || len(got.Notes) > 0 {
+		t.Fatalf("%s: renew: code %d, %+v: %s%s", n.name, r.code, got, r.stdout, r.stderr)
+	}
+	if ip, ip6 := n.granted(t); ip != n.ip || ip6 != n.ip6 {
+		t.Errorf("%s: %s, %s; before the renewal %s, %s", n.name, ip, ip6, n.ip, n.ip6)
+	}
+}
+
+// said is the log of the node's daemons.
+func (n *node) said(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile(n.path("log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
