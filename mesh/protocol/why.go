@@ -79,7 +79,6 @@ type Case struct {
 	SelfNATed bool      // others see this node at an address that is not its own
 	PeerNATed bool
 	SelfHard  bool // and at another port each time
-	PeerHard  bool
 }
 
 // Explanation is a case in plain words.
@@ -211,8 +210,8 @@ func (c Case) advice() []string {
 		out = append(out, fmt.Sprintf("Open UDP %s towards %s, in the firewall or security group there and on the way out of here.", strings.Join(ports, " and "), c.Name))
 	}
 	switch {
-	case c.SelfHard && c.PeerNATed || c.PeerHard && c.SelfNATed:
-		out = append(out, "One NAT uses another port for each destination, so the two cannot meet: give one of the nodes a public address, or forward its port.")
+	case c.SelfHard && c.PeerNATed:
+		out = append(out, "The NAT here uses another port for each destination, so the two cannot meet: give one of the nodes a public address, or forward its port.")
 	case c.SelfNATed && c.PeerNATed:
 		out = append(out, "Give one of the nodes a public address, or forward its port, and say so by --advertise.")
 	case len(c.Way.Candidates) == 0:

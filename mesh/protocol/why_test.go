@@ -102,12 +102,12 @@ func TestExplain(t *testing.T) {
 			},
 		},
 		{
-			"a hard NAT", protocol.Case{Way: way("unreachable", observed), SelfNATed: true, PeerNATed: true, PeerHard: true},
+			"a hard NAT", protocol.Case{Way: way("unreachable", observed), SelfNATed: true, PeerNATed: true, SelfHard: true},
 			protocol.Explanation{
 				Summary:  "aws-1 is unreachable: both nodes are behind a NAT",
 				Findings: []string{"203.0.113.9:40001 (observed) tried once, last 1s ago, no answer"},
 				Advice: []string{
-					"One NAT uses another port for each destination, so the two cannot meet: give one of the nodes a public address, or forward its port.",
+					"The NAT here uses another port for each destination, so the two cannot meet: give one of the nodes a public address, or forward its port.",
 					"See on aws-1 whether cbnetd runs.",
 				},
 			},
