@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
 )
 
-// echoBuffer is the receive buffer of an echo socket in bytes: answers of
-// thousands of hosts may come at once.
-const echoBuffer = 4 << 20
+// socketBuffer is the receive buffer of sockets that await answers, in bytes:
+// thousands may come at once, while this process does something else.
+const socketBuffer = 4 << 20
 
 // echoSocket sends ICMP echo requests and receives the answers, of one family.
 // The kernel chooses the identifier and hands over our own answers only.
@@ -38,16 +40,28 @@ func (h *Host) openEcho(v6 bool) (*echoSocket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("echo socket at host %s: %w", h.Name, err)
 	}
-	return s, s.bigBuffer()
+	if err := bigBuffer(s.packetConn()); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
-func (s *echoSocket) bigBuffer() error {
-	conn, ok := s.packetConn().(interface{ SetReadBuffer(int) error })
+// bigBuffer enlarges a socket's receive buffer, beyond the limit for all.
+func bigBuffer(c net.PacketConn) error {
+	conn, ok := c.(syscall.Conn)
 	if !ok {
-		return nil
+		return fmt.Errorf("receive buffer: %T has no descriptor", c)
 	}
-	if err := conn.SetReadBuffer(echoBuffer); err != nil {
-		return errors.Join(fmt.Errorf("buffer of echo socket: %w", err), s.Close())
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("receive buffer: %w", err)
+	}
+	var set error
+	err = raw.Control(func(fd uintptr) {
+		set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, socketBuffer)
+	})
+	if err := errors.Join(err, set); err != nil {
+		return fmt.Errorf("receive buffer: %w", err)
 	}
 	return nil
 }

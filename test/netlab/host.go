@@ -121,7 +121,8 @@ func (s *Site) numberLocked(h *Host) error {
 
 // introduceLocked configures a host and makes the LAN know it.
 func (s *Site) introduceLocked(h *Host) error {
-	if err := h.ns.configure(hostLink, h.wanted(s)); err != nil {
+	want := h.wanted(s)
+	if err := h.ns.configure(hostLink, want); err != nil {
 		return err
 	}
 	known := h.stations()
@@ -138,7 +139,7 @@ func (s *Site) introduceLocked(h *Host) error {
 			}
 		}
 	}
-	errs = append(errs, h.ns.neighbours(hostLink, others), h.ns.waitUp(hostLink), s.ns.waitUp(h.port(), "lan"))
+	errs = append(errs, h.ns.neighbours(hostLink, others), h.ns.waitUp(hostLink), s.ns.waitUp(h.port(), "lan"), h.ns.waitLocal(want.addresses))
 	return errors.Join(errs...)
 }
 

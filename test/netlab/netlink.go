@@ -1,6 +1,7 @@
 package netlab
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -94,25 +95,51 @@ const upTimeout = 10 * time.Second
 // waitUp waits until interfaces carry packets: after a link has got its carrier
 // the kernel still drops what goes there, until a work queue has run.
 func (n *namespaces) waitUp(names ...string) error {
-	deadline := time.Now().Add(upTimeout)
-	t := time.NewTicker(2 * time.Millisecond)
-	defer t.Stop()
 	for _, name := range names {
-		for {
+		err := wait(func() error {
 			l, err := n.link.LinkByName(name)
-			if err != nil {
-				return fmt.Errorf("interface %s: %w", name, err)
+			if err == nil && l.Attrs().OperState != netlink.OperUp {
+				err = fmt.Errorf("is %s", l.Attrs().OperState)
 			}
-			if l.Attrs().OperState == netlink.OperUp {
-				break
-			}
-			if time.Now().After(deadline) {
-				return fmt.Errorf("interface %s: %s, not up, after %s", name, l.Attrs().OperState, upTimeout)
-			}
-			<-t.C
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("interface %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// waitLocal waits until addresses of the namespace take packets; with IPv6 that
+// is the work of a queue as well.
+func (n *namespaces) waitLocal(addrs []netip.Prefix) error {
+	for _, p := range addrs {
+		err := wait(func() error {
+			r, err := n.link.RouteGet(p.Addr().AsSlice())
+			if err == nil && (len(r) == 0 || r[0].Type != unix.RTN_LOCAL) {
+				err = errors.New("is not local")
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("address %s: %w", p.Addr(), err)
+		}
+	}
+	return nil
+}
+
+// wait returns when f says nil, or what f last said.
+func wait(f func() error) error {
+	deadline := time.Now().Add(upTimeout)
+	t := time.NewTicker(2 * time.Millisecond)
+	defer t.Stop()
+	for {
+		err := f()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		<-t.C
+	}
 }
 
 // neighbour is a station on a LAN.

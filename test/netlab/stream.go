@@ -92,8 +92,12 @@ func (s *Stream) open(ctx context.Context, h *Host, o StreamOptions) (streamConn
 	if err != nil {
 		return nil, errors.Join(err, server.Close())
 	}
+	u := &udpStream{c.(*net.UDPConn), server}
+	if err := errors.Join(bigBuffer(server), bigBuffer(u)); err != nil {
+		return nil, errors.Join(err, u.Close())
+	}
 	s.wg.Go(func() { answer(server) })
-	return &udpStream{c, server}, nil
+	return u, nil
 }
 
 // answer sends every datagram back, until the socket closes.
@@ -257,7 +261,7 @@ func (e *echoStream) receive(buf []byte) ([]byte, error) {
 
 // udpStream is a streamConn of UDP, with the server that answers.
 type udpStream struct {
-	net.Conn
+	*net.UDPConn
 	server net.PacketConn
 }
 
@@ -272,4 +276,4 @@ func (u *udpStream) receive(buf []byte) ([]byte, error) {
 }
 
 // Close closes the server as well.
-func (u *udpStream) Close() error { return errors.Join(u.Conn.Close(), u.server.Close()) }
+func (u *udpStream) Close() error { return errors.Join(u.UDPConn.Close(), u.server.Close()) }
