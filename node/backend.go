@@ -135,7 +135,7 @@ func (b backend) Revoke(ctx context.Context, signed []byte) error {
 	err := b.n.Revoke(ctx, signed)
 	for _, bad := range []error{identity.ErrFormat, identity.ErrSignature, identity.ErrTooLarge, identity.ErrOutdated, identity.ErrUntrusted} {
 		if errors.Is(err, bad) {
-			return &control.Error{Status: http.StatusBadRequest, Message: "revocation list: " + err.Error()}
+			return &control.Error{Status: http.StatusBadRequest, Message: err.Error()}
 		}
 	}
 	return err
