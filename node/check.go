@@ -37,7 +37,7 @@ func (p *identified) name() string {
 // changes nothing. It returns one line for people.
 func (n *Node) Check() (string, error) {
 	p, err := n.identify(time.Now())
-	if err != nil {
+	if err := errors.Join(err, n.checkPlaces()); err != nil {
 		return "", err
 	}
 	if p.bundle == nil {

@@ -31,7 +31,7 @@ var errLeft = errors.New("left the mesh")
 // It returns nil for the first two. It may be called once.
 func (n *Node) Run(ctx context.Context) error {
 	p, err := n.identify(time.Now())
-	if err != nil {
+	if err := errors.Join(err, n.checkPlaces()); err != nil {
 		return err
 	}
 	if err := n.privilege(); err != nil {

@@ -3,8 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"log/slog"
 	"net"
@@ -54,7 +59,11 @@ func credentials(dir string) error {
 	if err != nil {
 		return err
 	}
-	save := func(name string, from time.Time) error {
+	other, err := identity.NewCA(m, now)
+	if err != nil {
+		return err
+	}
+	save := func(name string, from time.Time, cas ...*x509.Certificate) error {
 		pub, key, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {
 			return err
@@ -63,14 +72,120 @@ func credentials(dir string) error {
 		if err != nil {
 			return err
 		}
-		b := identity.Bundle{Certificate: cert, Key: key, Introducers: []string{"192.0.2.1:7950"}}
-		b.CAs = append(b.CAs, ca.Certificate)
+		b := identity.Bundle{Certificate: cert, Key: key, Introducers: []string{"192.0.2.1:7950"}, CAs: cas}
+		if cas == nil {
+			b.CAs = []*x509.Certificate{ca.Certificate}
+		}
 		return b.Save(filepath.Join(dir, name))
 	}
 	token, err := identity.Token{URL: "https://192.0.2.1:7443", CAHash: [32]byte{1}, Node: "a", Secret: "x"}.Text()
 	return errors.Join(err, save("a.bundle", now), save("old.bundle", now.Add(-48*time.Hour)),
+		save("early.bundle", now.Add(48*time.Hour)), save("foreign.bundle", now, other.Certificate), spoil(dir),
 		os.WriteFile(filepath.Join(dir, "a.token"), []byte(token+"\n"), 0o600),
 		os.WriteFile(filepath.Join(dir, "cut.token"), []byte(token[:20]), 0o600))
+}
+
+// spoil makes a broken bundle of the good one for each of its fields.
+func spoil(dir string) error {
+	good, err := os.ReadFile(filepath.Join(dir, "a.bundle"))
+	if err != nil {
+		return err
+	}
+	foreign, err := os.ReadFile(filepath.Join(dir, "old.bundle"))
+	if err != nil {
+		return err
+	}
+	var other map[string]any
+	errs := []error{json.Unmarshal(foreign, &other)}
+	ec, err := ecKey()
+	errs = append(errs, err)
+	for name, change := range map[string]func(map[string]any){
+		"format":     func(b map[string]any) { b["format"] = 7 },
+		"type":       func(b map[string]any) { b["cas"] = "one" },
+		"cert":       func(b map[string]any) { b["certificate"] = "SECRET" },
+		"keyless":    func(b map[string]any) { delete(b, "key") },
+		"pem":        func(b map[string]any) { b["key"] = b["certificate"] },
+		"eckey":      func(b map[string]any) { b["key"] = ec },
+		"mismatch":   func(b map[string]any) { b["key"] = other["key"] },
+		"noca":       func(b map[string]any) { b["cas"] = []any{} },
+		"leafca":     func(b map[string]any) { b["cas"] = []any{b["certificate"]} },
+		"introducer": func(b map[string]any) { b["introducers"] = []any{"h"} },
+		"list":       func(b map[string]any) { b["revocations"] = "MAA=" },
+		"base64":     func(b map[string]any) { b["revocations"] = "%" },
+		"unknown":    func(b map[string]any) { b["later"] = true },
+	} {
+		var b map[string]any
+		err := json.Unmarshal(good, &b)
+		change(b)
+		data, merr := json.Marshal(b)
+		errs = append(errs, err, merr, os.WriteFile(filepath.Join(dir, name+".bundle"), data, 0o600))
+	}
+	return errors.Join(append(errs, os.WriteFile(filepath.Join(dir, "cut.bundle"), good[:len(good)/2], 0o600),
+		os.WriteFile(filepath.Join(dir, "empty.bundle"), nil, 0o600))...)
+}
+
+// ecKey is a private key of the wrong kind, in PEM.
+func ecKey() (string, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), err
+}
+
+// TestBrokenBundles: each fault is one line that names file and field, exit code
+// 2, and nothing is made. None repeats what the file holds.
+func TestBrokenBundles(t *testing.T) {
+	dir := t.TempDir()
+	if err := credentials(dir); err != nil {
+		t.Fatal(err)
+	}
+	at := func(name string) string { return filepath.Join(dir, name+".bundle") }
+	for _, tt := range []struct {
+		name string
+		code int
+		want string
+	}{
+		{"empty", 2, "want JSON as `cbctl ca issue` writes it: byte 0 is not JSON"},
+		{"cut", 2, "is not JSON"},
+		{"format", 2, "field format: 7, want 1"},
+		{"type", 2, "field cas: want a []string"},
+		{"cert", 2, "field certificate: want one PEM block CERTIFICATE"},
+		{"keyless", 2, "field key: want one PEM block PRIVATE KEY"},
+		{"pem", 2, "field key: want one PEM block PRIVATE KEY"},
+		{"eckey", 2, "field key: want an Ed25519 key"},
+		{"mismatch", 2, "field key: does not belong to the certificate"},
+		{"noca", 2, "field cas: 0 CA certificates: want 1 to 8"},
+		{"leafca", 2, "field cas: CA certificate: is not an authority's"},
+		{"introducer", 2, "field introducers[0]: \"h\": want HOST:PORT"},
+		{"list", 2, "field revocations: revocation list: envelope"},
+		{"base64", 2, "want JSON"},
+		{"foreign", 2, "field certificate: certificate of \"a\", valid "},
+		{"old", 1, "this host's clock says"},
+		{"early", 1, "this host's clock says"},
+		{"unknown", 0, ""}, // a later version's field is none of ours
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var out, said bytes.Buffer
+			state := filepath.Join(t.TempDir(), "state")
+			cmd := newCommand()
+			cmd.SetArgs([]string{"--check", "--bundle", at(tt.name), "--state", state})
+			cmd.SetOut(&out)
+			cmd.SetErr(&said)
+			code := report(&said, cmd.ExecuteContext(t.Context()))
+			text := said.String()
+			if code != tt.code || !strings.Contains(text, tt.want) || code > 0 && (strings.Count(text, "\n") != 1 || !strings.Contains(text, at(tt.name))) {
+				t.Errorf("code %d, %q; want %d and one line with the file and %q", code, text, tt.code, tt.want)
+			}
+			if strings.Contains(text, "SECRET") || strings.Contains(text, "BEGIN") {
+				t.Errorf("it repeats what the file holds: %q", text)
+			}
+			if _, err := os.Stat(state); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("state: %v, want none", err)
+			}
+		})
+	}
 }
 
 func TestReport(t *testing.T) {
