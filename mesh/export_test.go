@@ -6,6 +6,8 @@ import "io"
 var (
 	NewPreface = newPreface
 	WriteFrame = writeFrame
+	// GossipConfig is how memberlist works.
+	GossipConfig = gossipConfig
 )
 
 // ReadReply receives an answer.

@@ -19,8 +19,7 @@ import (
 
 // openGossip starts memberlist on the wire. It knows nobody yet: see joinGossip.
 func (m *Mesh) openGossip(w *wire) (*memberlist.Memberlist, error) {
-	c := memberlist.DefaultLANConfig()
-	speed := time.Duration(m.timing.Gossip)
+	c := gossipConfig(time.Duration(m.timing.Gossip))
 	c.Name = gossipName(m.grant.Node, m.boot)
 	// Of the mesh, whose authority may change: its random prefix tells it from
 	// others of the name.
@@ -28,6 +27,20 @@ func (m *Mesh) openGossip(w *wire) (*memberlist.Memberlist, error) {
 	c.Transport = w
 	c.BindAddr, c.BindPort = m.grant.IP.String(), GossipPort
 	c.AdvertiseAddr, c.AdvertisePort = c.BindAddr, GossipPort
+	c.Logger = log.New(gossipLog{m.log}, "", 0)
+	d := newGossipDelegate(m)
+	c.Delegate, c.Alive, c.Conflict, c.Merge, c.Events = d, d, d, d, d
+	list, err := memberlist.Create(c)
+	if err != nil {
+		return nil, fmt.Errorf("gossip: %w", err)
+	}
+	return list, nil
+}
+
+// gossipConfig is how memberlist is to work, whoever the node is. Its intervals
+// are divided by speed.
+func gossipConfig(speed time.Duration) *memberlist.Config {
+	c := memberlist.DefaultLANConfig()
 	c.UDPBufferSize = 1200 // within the tunnel's least MTU of 1280
 	c.DeadNodeReclaimTime = 10 * time.Second
 	c.GossipInterval /= speed
@@ -37,14 +50,7 @@ func (m *Mesh) openGossip(w *wire) (*memberlist.Memberlist, error) {
 	c.TCPTimeout = requestTimeout
 	c.EnableCompression = false // checkPacket says why
 	c.DNSConfigPath = ""        // addresses only, never names
-	c.Logger = log.New(gossipLog{m.log}, "", 0)
-	d := newGossipDelegate(m)
-	c.Delegate, c.Alive, c.Conflict, c.Merge, c.Events = d, d, d, d, d
-	list, err := memberlist.Create(c)
-	if err != nil {
-		return nil, fmt.Errorf("gossip: %w", err)
-	}
-	return list, nil
+	return c
 }
 
 // gossipDelegate is what memberlist calls. All methods return at once; none
