@@ -25,6 +25,7 @@ func two(t testing.TB) (lab *netlab.Lab, a, b *netlab.Host) {
 }
 
 func TestDelay(t *testing.T) {
+	t.Parallel()
 	lab, a, b := two(t)
 	lab.Internet.LinkOneWay(a.Site(), b.Site(), netlab.Link{Delay: 40 * time.Millisecond})
 	lab.Internet.LinkOneWay(b.Site(), a.Site(), netlab.Link{Delay: 10 * time.Millisecond, Jitter: 5 * time.Millisecond})
@@ -41,6 +42,7 @@ func TestDelay(t *testing.T) {
 }
 
 func TestLoss(t *testing.T) {
+	t.Parallel()
 	lab, a, b := two(t)
 	lab.Internet.LinkOneWay(a.Site(), b.Site(), netlab.Link{Loss: 0.2})
 	s, err := a.Stream(t.Context(), netlab.StreamOptions{To: b.Addr6(), PPS: 2000, UDP: b})
@@ -94,6 +96,7 @@ func numbers(t *testing.T, a, b *netlab.Host, n int) []uint32 {
 }
 
 func TestOrder(t *testing.T) {
+	t.Parallel()
 	lab, a, b := two(t)
 	const n = 100
 	tests := []struct {
@@ -160,6 +163,7 @@ func transfer(t *testing.T, a, b *netlab.Host, to netip.Addr, size int) (time.Du
 }
 
 func TestRate(t *testing.T) {
+	t.Parallel()
 	lab, a, b := two(t)
 	lab.Internet.Link(a.Site(), b.Site(), netlab.Link{Rate: 10_000_000, Delay: 5 * time.Millisecond})
 	took, err := transfer(t, b, a, a.Addr(), 1_000_000)
@@ -172,6 +176,7 @@ func TestRate(t *testing.T) {
 }
 
 func TestMTU(t *testing.T) {
+	t.Parallel()
 	lab, a, b := two(t)
 	link := netlab.Link{MTU: 1300}
 	lab.Internet.Link(a.Site(), b.Site(), link)
@@ -197,6 +202,7 @@ func TestMTU(t *testing.T) {
 }
 
 func TestCuts(t *testing.T) {
+	t.Parallel()
 	lab, a, b := two(t)
 	c := lab.Site("c", netlab.SiteOptions{}).Host("c")
 	lab.Internet.Split(a.Site())
@@ -219,6 +225,7 @@ func TestCuts(t *testing.T) {
 
 // TestStreamGap: a cut is seen as one gap of its length.
 func TestStreamGap(t *testing.T) {
+	t.Parallel()
 	lab, a, b := two(t)
 	s, err := b.Stream(t.Context(), netlab.StreamOptions{To: a.Addr(), PPS: 100})
 	if err != nil {

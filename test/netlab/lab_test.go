@@ -39,6 +39,7 @@ func reach(t *testing.T, from *netlab.Host, to netip.Addr, want bool) time.Durat
 }
 
 func TestReach(t *testing.T) {
+	t.Parallel()
 	lab := netlab.New(t, netlab.Options{})
 	open := lab.Site("open", netlab.SiteOptions{IPv6: true})
 	cloud := lab.Site("cloud", netlab.SiteOptions{NAT: netlab.NATOneToOne, IPv6: true})
@@ -78,6 +79,7 @@ func TestReach(t *testing.T) {
 }
 
 func TestDrops(t *testing.T) {
+	t.Parallel()
 	lab := netlab.New(t, netlab.Options{})
 	s := lab.Site("s", netlab.SiteOptions{IPv6: true})
 	a, b := s.Host("a"), s.Host("b")

@@ -87,8 +87,11 @@ type path struct {
 }
 
 func newPath(l Link, seed, id uint64) *path {
-	return &path{link: l.withDefaults(), dice: rand.New(rand.NewPCG(seed, id))}
+	return &path{link: l.withDefaults(), dice: rand.New(rand.NewPCG(seed, id)), free: longAgo}
 }
+
+// longAgo is before any burst.
+const longAgo = -1 << 62
 
 // fate is what happens to a packet.
 type fate struct {
@@ -173,7 +176,7 @@ func (p *path) delayLocked() time.Duration {
 func (p *path) set(l Link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.link, p.last, p.free = l.withDefaults(), 0, 0
+	p.link, p.last, p.free = l.withDefaults(), 0, longAgo
 }
 
 func (p *path) setCut(cut bool) {

@@ -7,6 +7,7 @@ import (
 )
 
 func TestChangesOfPlace(t *testing.T) {
+	t.Parallel()
 	lab := netlab.New(t, netlab.Options{})
 	s1 := lab.Site("s1", netlab.SiteOptions{IPv6: true})
 	s2 := lab.Site("s2", netlab.SiteOptions{NAT: netlab.NATOneToOne, IPv6: true})

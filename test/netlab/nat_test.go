@@ -92,6 +92,7 @@ func seen(t *testing.T, c net.PacketConn, r *reflector) netip.AddrPort {
 }
 
 func TestNATMapping(t *testing.T) {
+	t.Parallel()
 	lab := netlab.New(t, netlab.Options{})
 	open := lab.Site("open", netlab.SiteOptions{})
 	r1, r2, r3 := newReflector(t, open.Host("r1")), newReflector(t, open.Host("r2")), newReflector(t, open.Host("r3"))
@@ -133,6 +134,7 @@ func TestNATMapping(t *testing.T) {
 
 // TestPunch: two hosts that both know what the other is seen as send first.
 func TestPunch(t *testing.T) {
+	t.Parallel()
 	lab := netlab.New(t, netlab.Options{})
 	r := newReflector(t, lab.Site("open", netlab.SiteOptions{}).Host("r"))
 	newSocket := func(name string, nat netlab.NAT) net.PacketConn {
@@ -163,6 +165,7 @@ func TestPunch(t *testing.T) {
 }
 
 func TestFiltering(t *testing.T) {
+	t.Parallel()
 	lab := netlab.New(t, netlab.Options{})
 	open := lab.Site("open", netlab.SiteOptions{IPv6: true})
 	r := newReflector(t, open.Host("r"))
@@ -207,6 +210,7 @@ func TestFiltering(t *testing.T) {
 }
 
 func TestRenumberAndForward(t *testing.T) {
+	t.Parallel()
 	lab := netlab.New(t, netlab.Options{})
 	open := lab.Site("open", netlab.SiteOptions{}).Host("open")
 	r := newReflector(t, open)

@@ -44,6 +44,7 @@ func shell(t *testing.T, h *netlab.Host, script string) string {
 
 // TestHostsAreApart: network, /run and PIDs are the host's, other files the test's.
 func TestHostsAreApart(t *testing.T) {
+	t.Parallel()
 	lab := netlab.New(t, netlab.Options{})
 	s := lab.Site("s", netlab.SiteOptions{IPv6: true})
 	a, b := s.Host("a"), s.Host("b")
@@ -80,6 +81,7 @@ func cwd(t *testing.T) string {
 }
 
 func TestCommand(t *testing.T) {
+	t.Parallel()
 	h := netlab.New(t, netlab.Options{}).Site("s", netlab.SiteOptions{}).Host("h")
 	out, err := h.Command(t.Context(), "sh", "-c", "echo out; echo err >&2; exit 3").Output()
 	exit, ok := errors.AsType[*exec.ExitError](err)
@@ -105,6 +107,7 @@ func TestCommand(t *testing.T) {
 }
 
 func TestProcess(t *testing.T) {
+	t.Parallel()
 	lab := netlab.New(t, netlab.Options{})
 	h := lab.Site("s", netlab.SiteOptions{}).Host("h")
 	const daemon = `trap 'echo bye; exit 0' TERM; echo "I am $$"; while :; do sleep 1000 & wait; done`
