@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,31 @@ func testSize(t *testing.T, n int, limit time.Duration) {
 	reachFigure(t, fmt.Sprintf("%d daemons, 3 sites, 1 behind easy NAT, started within %s: after the last start",
 		n, spent.Round(time.Millisecond)), took, limit)
 	t.Logf("FIGURE e2e/mesh: %d daemons: processor time of all together until then: %s", n, c.cpu(t))
+	converged(t, c.nodes)
+	steady(t, c)
+}
+
+// steady watches converged nodes, which have nothing to say but at level debug.
+func steady(t *testing.T, c *cluster) {
+	t.Helper()
+	settle, watch := 3*time.Second, 5*time.Second
+	if !testing.Short() {
+		watch = 30 * time.Second
+	}
+	wait(t, time.Now().Add(settle))
+	before := map[*node]int{}
+	for _, n := range c.nodes {
+		before[n] = len(n.said(t))
+	}
+	used := c.cpu(t)
+	wait(t, time.Now().Add(watch))
+	for _, n := range c.nodes {
+		if said := lines(n.said(t)[before[n]:], "INFO", "WARN", "ERROR"); len(said) > 0 {
+			t.Errorf("%s is steady and says:\n%s", n.name, strings.Join(said, "\n"))
+		}
+	}
+	t.Logf("FIGURE e2e/mesh: %d steady daemons say nothing for %s; each uses %.2f %% of a processor",
+		len(c.nodes), watch, float64(c.cpu(t)-used)/float64(watch)/float64(len(c.nodes))*100)
 }
 
 // world is a cluster on three sites.
