@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -147,6 +148,18 @@ func TestAPartThatFailsEndsRun(t *testing.T) {
 	}
 	if _, err := os.Stat(c.Socket); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("socket: %v, want it gone", err)
+	}
+}
+
+func TestTakenPortIsExplained(t *testing.T) {
+	l := newLab(t)
+	c := l.config("a")
+	m := newFakeMesh()
+	m.fail <- fmt.Errorf("device: %w", syscall.EADDRINUSE)
+	n := newNode(t, c)
+	n.Use(node.Fakes{Fabric: m, Device: &fakeDevice{}})
+	if err := n.Run(t.Context()); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "choose another with --port") {
+		t.Errorf("Run: %v", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -242,7 +243,7 @@ func (n *Node) operate(ctx context.Context, p *parts) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := m.Run(ctx); err != nil {
-			return fmt.Errorf("mesh: %w", err)
+			return explain(fmt.Errorf("mesh: %w", err))
 		}
 		return errLeft // it does so without an error for no other reason but ctx
 	})
@@ -261,6 +262,14 @@ func (n *Node) operate(ctx context.Context, p *parts) error {
 		}, grant.IP, grant.IP6)
 	})
 	return unlessStopped(g.Wait())
+}
+
+// explain adds what to do to the errors that people meet.
+func explain(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: another program has that port: stop it, or choose another with --port or --introduce", err)
+	}
+	return err
 }
 
 func (n *Node) meshConfig(p *parts, r prometheus.Registerer) mesh.Config {

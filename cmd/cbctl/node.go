@@ -143,7 +143,7 @@ func newNodeRevoke(f *nodeFlags) *cobra.Command {
 				return err
 			}
 			if err := c.Revoke(cmd.Context(), signed); err != nil {
-				return fmt.Errorf("revoke: %s: %w", file, err)
+				return badFile(fmt.Errorf("node revoke: %s: %w", file, err))
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), "the list is in force here and goes to all nodes")
 			return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"time"
 
@@ -38,7 +39,7 @@ bundle that is newer.`,
 			}
 			r, err := c.Renew(cmd.Context(), bundle)
 			if err != nil {
-				return fmt.Errorf("node renew: %s: %w", file, err)
+				return badFile(fmt.Errorf("node renew: %s: %w", file, err))
 			}
 			return o.print(cmd.OutOrStdout(), r, func(t *table) { nodeRenewal(t, r) })
 		},
@@ -62,6 +63,14 @@ func readBundle(w io.Writer, file string) ([]byte, error) {
 		fmt.Fprintf(w, "cbctl: others may read %s, which holds this node's key: chmod 600 it\n", file)
 	}
 	return data, nil
+}
+
+// badFile makes what the daemon finds wrong with a file wrong usage.
+func badFile(err error) error {
+	if e, ok := errors.AsType[*control.Error](err); ok && e.Status == http.StatusBadRequest {
+		return usageError{err}
+	}
+	return err
 }
 
 func nodeRenewal(t *table, r control.Renewal) {

@@ -43,7 +43,13 @@ func (b *nodeBackend) Ping(_ context.Context, name string) (control.Ping, error)
 
 func (b *nodeBackend) Leave(context.Context) error { return nil }
 
-func (b *nodeBackend) Revoke(_ context.Context, signed []byte) error { b.revoked = signed; return nil }
+func (b *nodeBackend) Revoke(_ context.Context, signed []byte) error {
+	if string(signed) == "forged" {
+		return &control.Error{Status: http.StatusBadRequest, Message: "revocation list: bad signature"}
+	}
+	b.revoked = signed
+	return nil
+}
 
 func (b *nodeBackend) Renew(_ context.Context, bundle []byte) (control.Renewal, error) {
 	changed := !bytes.Equal(b.renewed, bundle)
@@ -164,6 +170,13 @@ func TestNodeRevoke(t *testing.T) {
 	}
 	if _, err := runNode(t, "revoke", "--file", file, "--socket", socket); err != nil || string(b.revoked) != "signed" {
 		t.Errorf("revoke: %v, the daemon got %q", err, b.revoked)
+	}
+	if err := os.WriteFile(file, []byte("forged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := runNode(t, "revoke", "--file", file, "--socket", socket)
+	if _, usage := errors.AsType[usageError](err); !usage || !strings.Contains(err.Error(), file+": revocation list: bad signature") {
+		t.Errorf("a forged list: %v, want wrong usage", err)
 	}
 	if err := os.Truncate(file, control.MaxRevocations+1); err != nil {
 		t.Fatal(err)
