@@ -16,7 +16,7 @@ var (
 	public    = netip.MustParseAddrPort("203.0.113.7:51820")
 	public6   = netip.MustParseAddrPort("[2001:db8::7]:51820")
 	seen      = netip.MustParseAddrPort("198.51.100.7:40000")
-	start     = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	t0     = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 )
 
 func candidateOf(a netip.AddrPort, c class) candidate { return candidate{addr: a, class: c} }
@@ -24,8 +24,8 @@ func candidateOf(a netip.AddrPort, c class) candidate { return candidate{addr: a
 // pathsWith returns a choice among candidates that has just begun.
 func pathsWith(cs ...candidate) *paths {
 	p := &paths{}
-	p.offer(cs, start)
-	p.start(start)
+	p.offer(cs, t0)
+	p.start(t0)
 	return p
 }
 
@@ -62,9 +62,9 @@ func TestPathsRank(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := &paths{}
-			p.offer(tt.in, start)
+			p.offer(tt.in, t0)
 			for a, d := range tt.rtt {
-				p.answered(a, d, start)
+				p.answered(a, d, t0)
 			}
 			p.rank()
 			if d := cmp.Diff(tt.want, p.addrs(), sameAddr); d != "" {
@@ -126,10 +126,10 @@ func TestSearch(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := pathsWith(tt.in...)
 			if tt.worked.IsValid() {
-				p.heard(tt.worked, classPublic, start)
-				p.answered(tt.worked, time.Millisecond, start)
+				p.heard(tt.worked, classPublic, t0)
+				p.answered(tt.worked, time.Millisecond, t0)
 			}
-			got, _ := p.run(start, tt.forTime, always(tt.signs))
+			got, _ := p.run(t0, tt.forTime, always(tt.signs))
 			if d := cmp.Diff(tt.want, got); d != "" {
 				t.Errorf("moves (-want +got):\n%s", d)
 			}
@@ -141,8 +141,8 @@ func TestSearch(t *testing.T) {
 // slow to answer.
 func TestSearchStaysWhereThePeerIsHeard(t *testing.T) {
 	p := pathsWith(candidateOf(public, classPublic), candidateOf(public6, classPublic))
-	heard := start.Add(200 * time.Millisecond)
-	got, _ := p.run(start, 15*time.Second, always(signs{silent: true, heard: heard, dwell: time.Second}))
+	heard := t0.Add(200 * time.Millisecond)
+	got, _ := p.run(t0, 15*time.Second, always(signs{silent: true, heard: heard, dwell: time.Second}))
 	if want := []string{"12200 shake [2001:db8::7]:51820"}; !slices.Equal(got, want) && (len(got) == 0 || got[0] != want[0]) {
 		t.Errorf("moves: got %v, want none before 12 s", got)
 	}
@@ -179,8 +179,8 @@ func TestUpgrade(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := pathsWith(candidateOf(inNetwork, classNetwork), candidateOf(public, classPublic))
 			p.steers = tt.steers
-			p.heard(public, classPublic, start)
-			got, _ := p.run(start, tt.forIt, func(now time.Time) signs {
+			p.heard(public, classPublic, t0)
+			got, _ := p.run(t0, tt.forIt, func(now time.Time) signs {
 				if d := tt.rtt[p.using]; d != 0 && now.Sub(p.since) >= d {
 					p.answered(p.using, d, now)
 				}
@@ -212,7 +212,7 @@ func TestUpgradeOfOnePrice(t *testing.T) {
 			p := pathsWith(candidateOf(public, classPublic), candidateOf(public6, classPublic))
 			p.steers = true
 			trials, was := 0, false
-			p.run(start, 30*time.Minute, func(now time.Time) signs {
+			p.run(t0, 30*time.Minute, func(now time.Time) signs {
 				p.answered(p.using, map[netip.AddrPort]time.Duration{public: tt.v4, public6: tt.v6}[p.using], now)
 				if p.trial && !was {
 					trials++
@@ -229,21 +229,21 @@ func TestUpgradeOfOnePrice(t *testing.T) {
 
 func TestHeardElsewhere(t *testing.T) {
 	p := pathsWith(candidateOf(public, classPublic))
-	p.answered(public, time.Millisecond, start)
-	p.heard(seen, classObserved, start.Add(time.Second))
+	p.answered(public, time.Millisecond, t0)
+	p.heard(seen, classObserved, t0.Add(time.Second))
 	if p.using != seen {
 		t.Fatalf("using %s, want where the peer was heard from", p.using)
 	}
 	// A newer record moves nothing that works.
-	p.offer([]candidate{candidateOf(inLAN, classLAN), candidateOf(public6, classPublic)}, start)
+	p.offer([]candidate{candidateOf(inLAN, classLAN), candidateOf(public6, classPublic)}, t0)
 	if p.using != seen || p.find(seen) == nil {
 		t.Errorf("a record took the path in use away: using %s of %v", p.using, p.addrs())
 	}
 	// However often it moves, the list stays short.
 	for i := range 100 {
 		a := netip.AddrPortFrom(seen.Addr(), uint16(1000+i))
-		p.heard(a, classObserved, start)
-		p.answered(a, time.Millisecond, start.Add(time.Duration(i)*time.Second))
+		p.heard(a, classObserved, t0)
+		p.answered(a, time.Millisecond, t0.Add(time.Duration(i)*time.Second))
 	}
 	if got, want := len(p.list), 2+1+maxHeard; got != want {
 		t.Errorf("%d addresses are kept, want %d: %v", got, want, p.addrs())
@@ -255,9 +255,9 @@ func TestHeardElsewhere(t *testing.T) {
 func TestTrialAndOldPackets(t *testing.T) {
 	p := pathsWith(candidateOf(inLAN, classLAN), candidateOf(public, classPublic))
 	p.steers = true
-	p.heard(public, classPublic, start)
-	p.answered(public, time.Millisecond, start)
-	now := start.Add(settleFor)
+	p.heard(public, classPublic, t0)
+	p.answered(public, time.Millisecond, t0)
+	now := t0.Add(settleFor)
 	good := signs{answers: true, session: true}
 	if got := p.step(now, good); got != stepHop || !p.trial {
 		t.Fatalf("step: got %v, want a trial", got)
@@ -274,8 +274,8 @@ func TestTrialAndOldPackets(t *testing.T) {
 	// An answer from elsewhere: it stays there, and that address is put off.
 	p = pathsWith(candidateOf(inLAN, classLAN), candidateOf(public, classPublic))
 	p.steers = true
-	p.heard(public, classPublic, start)
-	p.answered(public, time.Millisecond, start)
+	p.heard(public, classPublic, t0)
+	p.answered(public, time.Millisecond, t0)
 	p.step(now, good)
 	p.heard(seen, classObserved, now)
 	if p.trial || p.using != seen || !p.find(inLAN).after.After(now) {
@@ -289,21 +289,21 @@ func TestDropAndFresh(t *testing.T) {
 	if p.using.IsValid() || p.find(inLAN) != nil {
 		t.Errorf("a refused address: using %s of %v", p.using, p.addrs())
 	}
-	p.start(start)
+	p.start(t0)
 	if p.using != public {
 		t.Errorf("using %s, want the other one", p.using)
 	}
-	if got := p.fresh(start); got != stepStay {
+	if got := p.fresh(t0); got != stepStay {
 		t.Errorf("nothing new: got %v", got)
 	}
-	p.offer([]candidate{candidateOf(public, classPublic), candidateOf(public6, classPublic)}, start)
-	if got := p.fresh(start); got != stepShake || p.using != public6 {
+	p.offer([]candidate{candidateOf(public, classPublic), candidateOf(public6, classPublic)}, t0)
+	if got := p.fresh(t0); got != stepShake || p.using != public6 {
 		t.Errorf("the peer moved: got %v to %s, want a handshake with the new address", got, p.using)
 	}
 }
 
 func TestPulse(t *testing.T) {
-	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	at := func(ms int) time.Time { return t0.Add(time.Duration(ms) * time.Millisecond) }
 	for _, tt := range []struct {
 		name string
 		do   func(u *pulse)
@@ -353,8 +353,8 @@ func TestPulseCounters(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			u := &pulse{}
-			u.counted(1000, 1000, start)
-			if got := u.counted(tt.rx, tt.tx, start.Add(time.Second)); got != tt.suspect || u.busy != tt.busy {
+			u.counted(1000, 1000, t0)
+			if got := u.counted(tt.rx, tt.tx, t0.Add(time.Second)); got != tt.suspect || u.busy != tt.busy {
 				t.Errorf("suspect %v, busy %v; want %v, %v", got, u.busy, tt.suspect, tt.busy)
 			}
 		})

@@ -36,7 +36,7 @@ func TestSightings(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &sightings{}
-			now := start
+			now := t0
 			for i := range 5 {
 				now = now.Add(time.Minute)
 				for peer, said := range tt.said {
@@ -86,7 +86,7 @@ func TestSightingsPublishRarely(t *testing.T) {
 			s, published := &sightings{}, 0
 			var last time.Time
 			for i := range 3600 {
-				now := start.Add(time.Duration(i) * time.Second)
+				now := t0.Add(time.Duration(i) * time.Second)
 				tt.say(s, i, now)
 				if s.due(now) {
 					if published++; !last.IsZero() && now.Sub(last) < observedEvery {
@@ -105,12 +105,12 @@ func TestSightingsPublishRarely(t *testing.T) {
 // What is published stays when all peers are gone.
 func TestSightingsStay(t *testing.T) {
 	s := &sightings{}
-	s.take("a", public, start)
-	if !s.due(start) {
+	s.take("a", public, t0)
+	if !s.due(t0) {
 		t.Fatal("the first sighting is not published")
 	}
 	s.drop("a")
-	if later := start.Add(time.Hour); s.due(later) || len(s.want(later)) != 1 {
+	if later := t0.Add(time.Hour); s.due(later) || len(s.want(later)) != 1 {
 		t.Errorf("after everyone is gone: %v", s.want(later))
 	}
 }
