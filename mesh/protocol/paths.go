@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/cbnet-io/cbnet/identity"
 )
 
 // class is what a byte costs on a way to a peer: lower is cheaper.
@@ -55,6 +57,7 @@ const (
 // candidate is one address at which a peer may be reached, and what came of it.
 type candidate struct {
 	addr     netip.AddrPort
+	kind     identity.EndpointKind // as the record says; empty if none names it
 	class    class
 	named    bool          // by the peer's record, and not only heard from
 	tried    time.Time     // the last attempt began; zero if never
@@ -63,6 +66,15 @@ type candidate struct {
 	rtt      time.Duration // smoothed; zero if never measured
 	round    int           // of the search in which it was tried last
 	after    time.Time     // no trial before
+	worked   bool          // at the last start of this node
+}
+
+// name returns the kind as users see it.
+func (c candidate) name() string {
+	if !c.named {
+		return "heard"
+	}
+	return string(c.kind)
 }
 
 // paths chooses among the addresses of one peer. It is a pure state machine: it
@@ -115,10 +127,10 @@ func (p *paths) offer(named []candidate, now time.Time) {
 		if slices.ContainsFunc(list, func(c candidate) bool { return c.addr == n.addr }) {
 			continue
 		}
-		c := candidate{addr: n.addr, class: n.class}
+		c := n
 		if old := p.find(n.addr); old != nil {
 			c = *old
-			c.class = n.class
+			c.class, c.kind = n.class, n.kind
 		} else if p.using.IsValid() {
 			p.nextTry = earlier(p.nextTry, now.Add(trialFor)) // a new way: see soon whether it is better
 		}
@@ -126,7 +138,7 @@ func (p *paths) offer(named []candidate, now time.Time) {
 		list = append(list, c)
 	}
 	for _, c := range p.list {
-		keep := c.addr == p.using || p.trial && c.addr == p.back || !c.answered.IsZero()
+		keep := c.addr == p.using || p.trial && c.addr == p.back || !c.answered.IsZero() || c.worked
 		if keep && !slices.ContainsFunc(list, func(n candidate) bool { return n.addr == c.addr }) {
 			c.named = false
 			list = append(list, c)
@@ -179,6 +191,11 @@ func (p *paths) rank() {
 		}
 		return cmp.Compare(a.rtt, b.rtt)
 	})
+}
+
+// remember takes the address that worked when this node ran last.
+func (p *paths) remember(a netip.AddrPort) {
+	p.list = append(p.list, candidate{addr: a, class: classPublic, worked: true})
 }
 
 // drop takes an address out that the device refuses.

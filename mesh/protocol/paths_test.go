@@ -16,7 +16,7 @@ var (
 	public    = netip.MustParseAddrPort("203.0.113.7:51820")
 	public6   = netip.MustParseAddrPort("[2001:db8::7]:51820")
 	seen      = netip.MustParseAddrPort("198.51.100.7:40000")
-	t0     = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	t0        = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 )
 
 func candidateOf(a netip.AddrPort, c class) candidate { return candidate{addr: a, class: c} }

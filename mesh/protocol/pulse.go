@@ -18,6 +18,8 @@ const (
 	// busyAbove is the traffic, in bytes a second, from which on a path is in use
 	// by more than probes, gossip and keepalives.
 	busyAbove = 4000
+	// busyOver is the least time over which that is counted.
+	busyOver = 900 * time.Millisecond
 )
 
 // pulse tells how soon a peer answers and whether it has fallen silent: by the
@@ -27,8 +29,10 @@ type pulse struct {
 	probes  int           // since then
 	rtt     time.Duration // smoothed; zero if never measured
 	rx, tx  int64         // as the device said last
-	read    time.Time     // that was
-	busy    bool
+	read    time.Time     // that was; zero if never
+	counts  time.Time     // the bytes of busy are counted since then
+	bytes   int64
+	busy    bool // users' traffic is on the path
 }
 
 // sent takes a probe.
@@ -42,10 +46,12 @@ func (u *pulse) sent(now time.Time) {
 // heard takes any sign of the peer: it is not silent.
 func (u *pulse) heard() { u.waiting, u.probes = time.Time{}, 0 }
 
-// answered takes the round trip of a probe.
+// answered takes the round trip of a probe, 0 if that is unknown.
 func (u *pulse) answered(rtt time.Duration) {
 	u.heard()
-	u.rtt = smooth(u.rtt, rtt)
+	if rtt > 0 {
+		u.rtt = smooth(u.rtt, rtt)
+	}
 }
 
 // counted takes the device's counters. It reports whether the peer is suspect:
@@ -53,14 +59,17 @@ func (u *pulse) answered(rtt time.Duration) {
 func (u *pulse) counted(rx, tx int64, now time.Time) (suspect bool) {
 	back := rx < u.rx || tx < u.tx // the peer was taken out and put back
 	dRx, dTx := rx-u.rx, tx-u.tx
-	since := now.Sub(u.read)
 	first := u.read.IsZero()
 	u.rx, u.tx, u.read = rx, tx, now
-	if first || back || since <= 0 {
-		u.busy = false
+	if first || back {
+		u.counts, u.bytes, u.busy = now, 0, false
 		return false
 	}
-	u.busy = float64(dRx+dTx) > busyAbove*since.Seconds()
+	u.bytes += dRx + dTx
+	if since := now.Sub(u.counts); since >= busyOver {
+		u.busy = float64(u.bytes) > busyAbove*since.Seconds()
+		u.counts, u.bytes = now, 0
+	}
 	if dRx > 0 {
 		u.heard()
 	}

@@ -132,27 +132,42 @@ func (p *paths) patience(s signs) time.Duration {
 // next returns the address to try next in this round: the one that worked last,
 // then the best; nil if the round is over.
 func (p *paths) next() *candidate {
-	var found *candidate
+	var best, last *candidate
 	for i := range p.list {
 		c := &p.list[i]
-		if c.round == p.round {
-			continue
+		if last == nil || c.lastWorked().After(last.lastWorked()) {
+			last = c
 		}
-		if found == nil || c.answered.After(found.answered) && p.worked(c) {
-			found = c
+		if best == nil && c.round != p.round {
+			best = c
 		}
 	}
-	return found
+	if last != nil && last.round != p.round && !last.lastWorked().IsZero() {
+		return last
+	}
+	return best
 }
 
-// worked reports whether a candidate is the one that worked last.
-func (p *paths) worked(c *candidate) bool {
-	for i := range p.list {
-		if p.list[i].answered.After(c.answered) {
-			return false
-		}
+// lastWorked is when an address worked, long ago if in another run; zero if never.
+func (c *candidate) lastWorked() time.Time {
+	if c.answered.IsZero() && c.worked {
+		return time.Unix(1, 0)
 	}
-	return true
+	return c.answered
+}
+
+// due reports whether step is about to leave the address in use because nothing
+// is heard there.
+func (p *paths) due(now time.Time, s signs) bool {
+	switch {
+	case p.trial:
+		return now.Sub(p.since) >= p.window()
+	case len(p.list) == 0 || s.answers && !s.silent:
+		return false
+	case !p.searching:
+		return s.silent
+	}
+	return now.Sub(p.since) >= p.patience(s)
 }
 
 // upgrade begins a trial if a better address is due. In the way of users'
