@@ -14,6 +14,7 @@ import (
 	"crypto/ecdh"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -36,6 +37,9 @@ type Fabric struct {
 	byKey map[overlay.Key][]*Host // by the key that others know the device by
 	cut   func(a, b *Host) bool   // nil: nothing is cut
 	watch func(Sent)              // nil: nobody watches
+
+	impair func(a, b *Host) Impairment // nil: nothing is impaired
+	rand   *rand.Rand                  // for impairments
 }
 
 // NewFabric returns a network without hosts.

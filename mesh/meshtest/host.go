@@ -110,6 +110,28 @@ func (h *Host) Dial(ctx context.Context, from netip.Addr, addr string) (net.Conn
 	if err != nil {
 		return nil, err
 	}
+	l, near, far, err := h.connect(from, to)
+	if err != nil {
+		return nil, err
+	}
+	var mine, others net.Conn = near, far
+	if near.impaired() {
+		if err := near.shake(ctx); err != nil {
+			return nil, err
+		}
+		mine, others = newSlow(near), newSlow(far)
+	}
+	select {
+	case l.conns <- others:
+		return mine, nil
+	default:
+		closeBoth(mine, others)
+		return nil, fmt.Errorf("%s: backlog full: %w", addr, ErrRefused)
+	}
+}
+
+// connect finds who listens at an address and makes both ends of a connection.
+func (h *Host) connect(from netip.Addr, to netip.AddrPort) (l *listener, near, far *conn, err error) {
 	h.fabric.mu.Lock()
 	defer h.fabric.mu.Unlock()
 	var other *Host
@@ -121,25 +143,21 @@ func (h *Host) Dial(ctx context.Context, from netip.Addr, addr string) (net.Conn
 		other, err = h.fabric.routeLocked(h, to.Addr())
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	l := other.tcp[to.String()]
-	if l == nil {
+	if l = other.tcp[to.String()]; l == nil {
 		l = other.tcp[netip.AddrPortFrom(netip.IPv4Unspecified(), to.Port()).String()]
 	}
 	if l == nil {
-		return nil, fmt.Errorf("%s: %w", addr, ErrRefused)
+		return nil, nil, nil, fmt.Errorf("%s: %w", to, ErrRefused)
 	}
 	a, b := net.Pipe()
-	near := &conn{Conn: a, host: h, other: other, inside: inside, local: tcpAddr(from, 40000), remote: tcpAddr(to.Addr(), to.Port())}
-	far := &conn{Conn: b, host: other, other: h, inside: inside, local: near.remote, remote: near.local}
-	select {
-	case l.conns <- far:
-		return near, nil
-	default:
-		return nil, fmt.Errorf("%s: backlog full: %w", addr, ErrRefused)
-	}
+	near = &conn{Conn: a, host: h, other: other, inside: inside, local: tcpAddr(from, 40000), remote: tcpAddr(to.Addr(), to.Port())}
+	far = &conn{Conn: b, host: other, other: h, inside: inside, local: near.remote, remote: near.local}
+	return l, near, far, nil
 }
+
+func closeBoth(a, b net.Conn) { _, _ = a.Close(), b.Close() }
 
 // routeLocked finds the host with an underlay address.
 func (f *Fabric) routeLocked(h *Host, to netip.Addr) (*Host, error) {
@@ -181,15 +199,27 @@ type conn struct {
 
 // Write implements net.Conn. A connection that the other closed is broken.
 func (c *conn) Write(b []byte) (int, error) {
-	f := c.host.fabric
-	f.mu.Lock()
-	f.seenLocked(Sent{From: c.host, To: c.other, Inside: c.inside, Data: b})
-	f.mu.Unlock()
+	c.saw(b)
 	n, err := c.Conn.Write(b)
 	if errors.Is(err, io.ErrClosedPipe) {
 		err = syscall.EPIPE
 	}
 	return n, err
+}
+
+// saw shows what is written to who watches.
+func (c *conn) saw(b []byte) {
+	f := c.host.fabric
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seenLocked(Sent{From: c.host, To: c.other, Inside: c.inside, Data: b})
+}
+
+func (c *conn) impaired() bool {
+	f := c.host.fabric
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.impair != nil
 }
 
 // LocalAddr implements net.Conn.
@@ -271,11 +301,30 @@ func (p *packetConn) WriteTo(b []byte, to net.Addr) (int, error) {
 		return len(b), nil
 	}
 	f.seenLocked(Sent{From: p.host, To: other, Packet: true, Inside: true, Data: b})
-	select {
-	case other.udp[dst].packets <- packet{slices.Clone(b), p.addr}:
+	lost, after := f.fateLocked(p.host, other)
+	pk := packet{slices.Clone(b), p.addr}
+	switch {
+	case lost:
+	case after == 0:
+		other.deliverLocked(dst, pk)
 	default:
+		time.AfterFunc(after, func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			other.deliverLocked(dst, pk)
+		})
 	}
 	return len(b), nil
+}
+
+// deliverLocked hands a datagram to whoever listens now.
+func (h *Host) deliverLocked(dst netip.AddrPort, pk packet) {
+	if s := h.udp[dst]; s != nil {
+		select {
+		case s.packets <- pk:
+		default:
+		}
+	}
 }
 
 // Close implements net.PacketConn.
