@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/cbnet-io/cbnet/mesh/protocol"
 )
 
 // errBusy: the caller has as much under way as it may.
@@ -30,20 +32,20 @@ func newBulk() *bulk {
 
 // read receives a request of a caller. A large one waits for its turn, until
 // ctx ends or the caller has given up. The caller calls done once the request is no longer needed.
-func (b *bulk) read(ctx context.Context, r io.Reader, caller string) (q request, done func(), err error) {
-	n, err := readSize(r, maxRequest)
+func (b *bulk) read(ctx context.Context, r io.Reader, caller string) (q protocol.Request, done func(), err error) {
+	n, err := protocol.ReadSize(r, protocol.MaxRequest)
 	if err != nil {
-		return request{}, nil, err
+		return protocol.Request{}, nil, err
 	}
 	done = func() {}
-	if n > maxSmall {
+	if n > protocol.MaxSmall {
 		if done, err = b.enter(ctx, caller); err != nil {
-			return request{}, nil, fmt.Errorf("request of %d bytes: %w", n, err)
+			return protocol.Request{}, nil, fmt.Errorf("request of %d bytes: %w", n, err)
 		}
 	}
-	if q, err = readRequest(r, n); err != nil {
+	if q, err = protocol.ReadRequest(r, n); err != nil {
 		done()
-		return request{}, nil, err
+		return protocol.Request{}, nil, err
 	}
 	return q, done, nil
 }
@@ -84,7 +86,7 @@ func (c *callers) enter(serial string, now time.Time) bool {
 	defer c.mu.Unlock()
 	v := c.by[serial]
 	if v == nil {
-		if len(c.by) >= maxMembers {
+		if len(c.by) >= protocol.MaxMembers {
 			maps.DeleteFunc(c.by, func(_ string, v *visitor) bool { return v.inside == 0 })
 		}
 		v = &visitor{limiter: rate.NewLimiter(callerRate, callerBurst)}

@@ -1,26 +1,32 @@
 package mesh
 
-import "io"
+import (
+	"io"
+
+	"github.com/cbnet-io/cbnet/mesh/protocol"
+)
 
 // What tests that speak the wire formats themselves need.
 var (
 	NewPreface = newPreface
-	WriteFrame = writeFrame
+	WriteFrame = protocol.WriteFrame
 	// GossipConfig is how memberlist works.
 	GossipConfig = gossipConfig
 )
 
 // ReadReply receives an answer.
-func ReadReply(r io.Reader) (reply, error) { return readReply(r, maxReply) }
+func ReadReply(r io.Reader) (protocol.Reply, error) {
+	return protocol.ReadReply(r, protocol.MaxReply)
+}
 
 // PrefaceSize is the length of a preface.
 const PrefaceSize = prefaceSize
 
 // Magic begins streams of ours on the gossip port.
-const Magic = magic
+const Magic = protocol.Magic
 
 // MaxRequest bounds a request.
-const MaxRequest = maxRequest
+const MaxRequest = protocol.MaxRequest
 
 // Request is what is asked on the wire.
-type Request = request
+type Request = protocol.Request

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"sync"
+
+	"github.com/cbnet-io/cbnet/mesh/protocol"
 )
 
 // Kinds of memberlist's messages: their numbers are part of its protocol
@@ -33,7 +35,7 @@ const (
 // each.
 func checkPacket(b []byte) error {
 	if len(b) > maxPacket {
-		return fmt.Errorf("packet of %d bytes: %w", len(b), errTooLarge)
+		return fmt.Errorf("packet of %d bytes: %w", len(b), protocol.ErrTooLarge)
 	}
 	if len(b) >= 2 && b[0] == gossipLabel {
 		b = b[min(2+int(b[1]), len(b)):]
@@ -47,13 +49,13 @@ func checkPacket(b []byte) error {
 	n := int(b[1])
 	sizes, parts := b[2:], []byte(nil)
 	if len(sizes) < 2*n {
-		return fmt.Errorf("packet cut short: %w", errMessage)
+		return fmt.Errorf("packet cut short: %w", protocol.ErrMalformed)
 	}
 	sizes, parts = sizes[:2*n], sizes[2*n:]
 	for ; len(sizes) > 0; sizes = sizes[2:] {
 		size := int(binary.BigEndian.Uint16(sizes))
 		if size > len(parts) {
-			return fmt.Errorf("packet cut short: %w", errMessage)
+			return fmt.Errorf("packet cut short: %w", protocol.ErrMalformed)
 		}
 		if err := checkKind(parts[:size]); err != nil {
 			return err
@@ -66,13 +68,13 @@ func checkPacket(b []byte) error {
 // checkKind accepts the messages that stand in packets.
 func checkKind(b []byte) error {
 	if len(b) == 0 {
-		return fmt.Errorf("empty packet: %w", errMessage)
+		return fmt.Errorf("empty packet: %w", protocol.ErrMalformed)
 	}
 	switch b[0] {
 	case gossipPing, gossipIndirectPing, gossipAck, gossipSuspect, gossipAlive, gossipDead, gossipNack:
 		return nil
 	}
-	return fmt.Errorf("packet of kind %d: %w", b[0], errMessage)
+	return fmt.Errorf("packet of kind %d: %w", b[0], protocol.ErrMalformed)
 }
 
 // checkStream reads the beginning of a stream of memberlist's, up to where its
@@ -100,12 +102,12 @@ func checkStream(r io.ByteReader) error {
 	case gossipPushPull:
 		return checkPushPull(r)
 	}
-	return fmt.Errorf("stream of kind %d: %w", kind, errMessage)
+	return fmt.Errorf("stream of kind %d: %w", kind, protocol.ErrMalformed)
 }
 
 // checkPushPull reads a header and the nodes: maps in MessagePack.
 func checkPushPull(r io.ByteReader) error {
-	limits := map[string]uint64{"Nodes": maxGossipNodes, "UserStateLen": maxSummary, "Join": 1}
+	limits := map[string]uint64{"Nodes": maxGossipNodes, "UserStateLen": protocol.MaxSummary, "Join": 1}
 	values, err := readFields(r, limits)
 	if err != nil {
 		return err
@@ -127,7 +129,7 @@ func readFields(r io.ByteReader, limits map[string]uint64) (map[string]uint64, e
 		return nil, err
 	}
 	if n&0xf0 != 0x80 || n&0x0f > 7 {
-		return nil, fmt.Errorf("push/pull, want a map of at most seven: %w", errMessage)
+		return nil, fmt.Errorf("push/pull, want a map of at most seven: %w", protocol.ErrMalformed)
 	}
 	values := make(map[string]uint64, 3)
 	for range n & 0x0f {
@@ -147,7 +149,7 @@ func readFields(r io.ByteReader, limits map[string]uint64) (map[string]uint64, e
 			return nil, err
 		}
 		if v > limit {
-			return nil, fmt.Errorf("push/pull with %s of %d, more than %d: %w", name, v, limit, errTooLarge)
+			return nil, fmt.Errorf("push/pull with %s of %d, more than %d: %w", name, v, limit, protocol.ErrTooLarge)
 		}
 		values[name] = v
 	}
@@ -170,10 +172,10 @@ func skipText(r io.ByteReader) error {
 	case kind >= 0xd9 && kind <= 0xdb: // str
 		n, err = readBig(r, 1<<(kind-0xd9))
 	default:
-		return fmt.Errorf("push/pull, want a text: %w", errMessage)
+		return fmt.Errorf("push/pull, want a text: %w", protocol.ErrMalformed)
 	}
 	if err == nil && n > maxField {
-		return fmt.Errorf("push/pull with a field of %d bytes: %w", n, errTooLarge)
+		return fmt.Errorf("push/pull with a field of %d bytes: %w", n, protocol.ErrTooLarge)
 	}
 	for ; err == nil && n > 0; n-- {
 		_, err = r.ReadByte()
@@ -197,7 +199,7 @@ func readBig(r io.ByteReader, size int) (v uint64, err error) {
 func readShort(r io.ByteReader) (string, error) {
 	n, err := r.ReadByte()
 	if err == nil && n&0xe0 != 0xa0 {
-		err = fmt.Errorf("push/pull, want a name: %w", errMessage)
+		err = fmt.Errorf("push/pull, want a name: %w", protocol.ErrMalformed)
 	}
 	b := make([]byte, n&0x1f)
 	for i := 0; err == nil && i < len(b); i++ {
@@ -227,7 +229,7 @@ func readNumber(r io.ByteReader) (uint64, error) {
 		}
 		return v, err
 	}
-	return 0, fmt.Errorf("push/pull, want a number: %w", errMessage)
+	return 0, fmt.Errorf("push/pull, want a number: %w", protocol.ErrMalformed)
 }
 
 // guardedConn is a stream that memberlist reads from: of at most maxGossip
@@ -259,7 +261,7 @@ func (c *guardedConn) Read(b []byte) (int, error) {
 	}
 	n, err := c.r.Read(b)
 	if err == io.EOF && c.whole.N <= 0 {
-		c.refuse(fmt.Errorf("stream of more than %d bytes: %w", maxGossip, errTooLarge))
+		c.refuse(fmt.Errorf("stream of more than %d bytes: %w", maxGossip, protocol.ErrTooLarge))
 		err = c.err
 	}
 	return n, err
@@ -271,7 +273,7 @@ func (c *guardedConn) begin() {
 	var seen bytes.Buffer
 	br := bufio.NewReader(&c.whole)
 	c.r = io.MultiReader(&seen, br)
-	if err := checkStream(&byteTee{br, &seen}); errors.Is(err, errMessage) || errors.Is(err, errTooLarge) {
+	if err := checkStream(&byteTee{br, &seen}); errors.Is(err, protocol.ErrMalformed) || errors.Is(err, protocol.ErrTooLarge) {
 		c.refuse(err)
 	}
 }

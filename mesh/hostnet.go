@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+
+	"github.com/cbnet-io/cbnet/mesh/protocol"
 )
 
 // hostNet is the network of this host.
@@ -55,7 +57,7 @@ func (hostNet) Addresses(except string) ([]netip.Prefix, error) {
 			}
 			ip, ok := netip.AddrFromSlice(n.IP)
 			ones, bits := n.Mask.Size()
-			if ip = ip.Unmap(); ok && usableAddr(ip) && bits == ip.BitLen() {
+			if ip = ip.Unmap(); ok && protocol.UsableAddr(ip) && bits == ip.BitLen() {
 				ps = append(ps, netip.PrefixFrom(ip, ones))
 			}
 		}

@@ -10,13 +10,13 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"github.com/cbnet-io/cbnet/identity"
+	"github.com/cbnet-io/cbnet/mesh/protocol"
 )
 
 // introducer lets new nodes in. A stranger gets not one byte from it: until
@@ -168,7 +168,7 @@ func (i *introducer) introduce(ctx context.Context, conn net.Conn, remote netip.
 	defer i.callers.leave(serial)
 	// First of all the caller learns its own address: its record will name it,
 	// so that everyone has a way to it from the start.
-	if err := writeFrame(tc, reply{Format: format, Observed: remote}, maxReply); err != nil {
+	if err := protocol.WriteFrame(tc, protocol.Reply{Format: protocol.Format, Observed: remote}, protocol.MaxReply); err != nil {
 		return caller, err
 	}
 	q, done, err := i.m.bulk.read(ctx, tc, serial)
@@ -179,48 +179,20 @@ func (i *introducer) introduce(ctx context.Context, conn net.Conn, remote netip.
 	p, err := i.m.admitJoiner(ctx, q, peer)
 	if err != nil {
 		// The reason goes to a caller that has shown whose certificate it holds.
-		return caller, errors.Join(err, writeFrame(tc, reply{Format: format, Error: err.Error()}, maxReply))
+		return caller, errors.Join(err, protocol.WriteFrame(tc, protocol.Reply{Format: protocol.Format, Error: err.Error()}, protocol.MaxReply))
 	}
-	return caller, writeFrame(tc, p, maxReply)
+	return caller, protocol.WriteFrame(tc, p, protocol.MaxReply)
 }
 
-// admitJoiner takes a joiner's record: into the own device first, then to all
-// members, and answers with everything the joiner needs.
-func (m *Mesh) admitJoiner(ctx context.Context, q request, peer *x509.Certificate) (reply, error) {
-	if len(q.Revocations) > 0 {
-		if err := m.applyRevocations(ctx, q.Revocations, "joiner"); err != nil && !errors.Is(err, identity.ErrOutdated) {
-			m.warn("revocation list refused", "source", peer.Subject.CommonName, "err", err)
-		}
-	}
-	if len(q.Records) != 1 {
-		return reply{}, fmt.Errorf("%d records, want the joiner's: %w", len(q.Records), errMessage)
-	}
-	s, err := m.roots.OpenRecord(q.Records[0], m.now())
+// admitJoiner has the machine take a joiner's record, and returns the answer.
+func (m *Mesh) admitJoiner(ctx context.Context, q protocol.Request, peer *x509.Certificate) (protocol.Reply, error) {
+	a, _, err := await(ctx, m, m.answers, func(id uint64) protocol.Event {
+		return protocol.JoinerReceived{ID: id, Certificate: peer, Request: q}
+	})
 	if err != nil {
-		return reply{}, err
+		return protocol.Reply{}, err
 	}
-	if !s.Certificate.Equal(peer) {
-		return reply{}, fmt.Errorf("record of %s under the certificate of %s: %w", s.Grant.Node, peer.Subject.CommonName, identity.ErrGrant)
-	}
-	if s.Grant.Node == m.grant.Node {
-		return reply{}, fmt.Errorf("%s is the introducer's own name: %w", s.Grant.Node, identity.ErrTaken)
-	}
-	m.admit(q.Records, s.Grant.Node, func(string) time.Duration { return 2 * m.timing.Acknowledge })
-	if err := m.apply(ctx); err != nil {
-		return reply{}, errors.New("the introducer could not set its device")
-	}
-	m.mu.Lock()
-	reason := m.clashes[s.Grant.Node]
-	m.mu.Unlock()
-	if reason != "" {
-		return reply{}, fmt.Errorf("%s: %w", reason, identity.ErrTaken)
-	}
-	wait, cancel := context.WithTimeout(ctx, m.timing.Acknowledge)
-	defer cancel()
-	acked := m.spread(wait, request{Format: format, From: m.grant.Node, Records: q.Records}, s.Grant.Node)
-	acked = append(acked, m.grant.Node)
-	slices.Sort(acked)
-	return reply{Format: format, Records: m.allEnvelopes(), Revocations: m.roots.Revocations(), Acknowledged: acked}, nil
+	return a.Reply, a.Refused
 }
 
 // tlsConfig speaks TLS 1.3 with this node's certificate and leaves judging the

@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/cbnet-io/cbnet/identity"
+	"github.com/cbnet-io/cbnet/mesh/protocol"
 )
 
 // metrics are the mesh's figures. They are registered while Run runs.
@@ -59,34 +59,29 @@ func (m *metrics) register(r prometheus.Registerer) (func(), error) {
 	}, errors.Join(errs...)
 }
 
-func result(err error) string {
-	if err != nil {
-		return "error"
+// count counts what the machine says.
+func (m *metrics) count(c protocol.Count) {
+	vec := map[protocol.Metric]*prometheus.CounterVec{
+		protocol.MetricRecords: m.records, protocol.MetricLists: m.lists, protocol.MetricRefused: m.refused,
+		protocol.MetricFetches: m.fetches, protocol.MetricSets: m.sets,
+	}[c.Metric]
+	if vec != nil {
+		vec.WithLabelValues(c.Label).Inc()
 	}
-	return "ok"
 }
 
-// fault names the class of an error about something foreign, for a metric: a
-// few fixed words.
-func fault(err error) string {
-	for _, f := range []struct {
-		err  error
-		name string
-	}{
-		{identity.ErrTooLarge, "oversize"}, {errTooLarge, "oversize"},
-		{identity.ErrRevoked, "revoked"},
-		{identity.ErrExpired, "expired"},
-		{identity.ErrUntrusted, "untrusted"},
-		{identity.ErrSignature, "forged"},
-		{identity.ErrTaken, "conflict"},
-		{identity.ErrOutdated, "older"},
-		{identity.ErrGrant, "grant"},
-		{identity.ErrFormat, "malformed"}, {errMessage, "malformed"},
-		{errBusy, "limited"},
-	} {
-		if errors.Is(err, f.err) {
-			return f.name
-		}
+// set takes what the machine has counted.
+func (m *metrics) set(g protocol.Gauge) {
+	for st, n := range g.Peers {
+		m.peers.WithLabelValues(string(st)).Set(float64(n))
 	}
-	return "invalid"
+	m.revocations.Set(float64(g.Revocations))
+}
+
+// fault names the class of an error about something foreign, for a metric.
+func fault(err error) string {
+	if errors.Is(err, errBusy) {
+		return "limited"
+	}
+	return protocol.Fault(err)
 }

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/cbnet-io/cbnet/mesh/protocol"
 )
 
 // A preface is what a caller says before an introducer answers anything at all,
@@ -40,7 +42,7 @@ var (
 // newPreface makes a preface for the mesh.
 func newPreface(caHash [32]byte, now time.Time) ([]byte, error) {
 	b := make([]byte, 1+nonceSize, prefaceSize)
-	b[0] = format
+	b[0] = protocol.Format
 	if _, err := rand.Read(b[1:]); err != nil {
 		return nil, fmt.Errorf("preface: %w", err)
 	}
@@ -71,7 +73,7 @@ func newPrefaces(caHashes ...[32]byte) *prefaces {
 // check verifies a preface as of now. The MAC comes first: whoever does not
 // know a CA's hash learns nothing and costs nothing.
 func (p *prefaces) check(b []byte, now time.Time) error {
-	if len(b) != prefaceSize || b[0] != format {
+	if len(b) != prefaceSize || b[0] != protocol.Format {
 		return errPreface
 	}
 	if !p.knows(b[:prefaceSize-sha256.Size], b[prefaceSize-sha256.Size:]) {

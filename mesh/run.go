@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,29 +8,28 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/cbnet-io/cbnet/identity"
+	"github.com/cbnet-io/cbnet/mesh/protocol"
 )
 
 // Run takes part in the mesh until ctx ends, then says that this node is away,
 // or until Leave, or until its own certificate is revoked, which gives
 // [identity.ErrRevoked]. A ctx that ends with the cause [ErrReplaced] is no
-// stop: nobody is told, and the next mesh goes on. It blocks; all its goroutines end before it returns. The
-// device keeps its peers: closing it is the caller's part.
+// stop: nobody is told, and the next mesh goes on. It blocks; all its goroutines
+// end before it returns. The device keeps its peers: closing it is the caller's part.
 func (m *Mesh) Run(ctx context.Context) error {
 	unregister, err := m.metrics.register(m.cfg.Registerer)
 	defer unregister()
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	if err := m.load(); err != nil {
+	ops, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer m.finish()
+	defer cancel()
+	m.mu.Lock()
+	m.ops = ops
+	m.mu.Unlock()
+	if err := m.start(ctx); err != nil {
 		return err
-	}
-	if err := m.publish(standingHere, 0); err != nil {
-		return err
-	}
-	// From here on the machine is changed.
-	if err := m.apply(ctx); err != nil {
-		return fmt.Errorf("device: %w", err)
 	}
 	w, err := openWire(ctx, m.net, m.grant.IP, m, m.log)
 	if err != nil {
@@ -50,142 +48,74 @@ func (m *Mesh) Run(ctx context.Context) error {
 	m.mu.Lock()
 	m.wire, m.list, m.running = w, list, true
 	m.mu.Unlock()
+	m.step(protocol.Opened{})
 
-	run, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var g errgroup.Group
 	part := func(f func()) { g.Go(func() error { f(); return nil }) }
+	run, stopRun := context.WithCancel(ctx)
+	defer stopRun()
 	if intro != nil {
 		part(func() { intro.run(run) })
 	}
-	part(func() { m.fetchLoop(run) })
-	part(func() { m.gossipLoop(run, list) })
-	part(func() { m.joinLoop(run) })
-	part(func() { m.saveLoop(run) })
+	part(func() { m.announceLoop(run) })
 	end := m.loop(run)
 	m.stop(ctx, end)
+	stopRun()
 	cancel()
 	return errors.Join(end, g.Wait(), list.Shutdown())
 }
 
-// load reads what the last run left. What is damaged or no longer valid is
-// dropped with a word: introducers can replace all of it.
-func (m *Mesh) load() error {
-	if err := m.loadList(); err != nil {
+// finish ends what the machine has asked for.
+func (m *Mesh) finish() {
+	m.mu.Lock()
+	m.over = true
+	m.mu.Unlock()
+	m.work.Wait()
+}
+
+// start makes the own record and sets the device. The machine is changed from
+// then on.
+func (m *Mesh) start(ctx context.Context) error {
+	saved, err := m.load()
+	if err != nil {
 		return err
 	}
-	if _, err := m.roots.Verify(m.cfg.Bundle.Certificate, m.now()); err != nil {
-		return fmt.Errorf("own certificate: %w", err)
+	prefixes, err := m.net.Addresses(m.cfg.Interface)
+	if err != nil {
+		m.log.Warn("own addresses unknown", "err", err)
+	}
+	m.step(protocol.Start{Saved: saved, Addresses: prefixes})
+	select {
+	case err := <-m.started:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// load reads what the last run left. What is damaged is dropped with a word:
+// introducers can replace all of it.
+func (m *Mesh) load() (protocol.Saved, error) {
+	list, err := m.store.revocations()
+	if err != nil {
+		return protocol.Saved{}, fmt.Errorf("revocation list: %w", err)
 	}
 	last, err := m.store.record()
 	if err != nil {
 		m.log.Warn("saved version dropped", "err", err)
 	}
-	m.version, m.where.observed = last.Version, last.Observed
-	peers, err := m.lastPeers()
-	if err != nil {
+	saved := protocol.Saved{Version: last.Version, Observed: last.Observed, List: list}
+	if b := m.cfg.Before; b != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		was := b.machine.Saved()
+		saved.Version, saved.Observed, saved.Peers = max(saved.Version, was.Version), was.Observed, was.Peers
+		return saved, nil
+	}
+	if saved.Peers, err = m.store.peers(); err != nil {
 		m.log.Warn("saved peers dropped", "err", err)
 	}
-	for _, p := range peers {
-		s, err := m.roots.OpenRecord(p.Envelope, m.now())
-		if err != nil {
-			m.log.Debug("saved peer dropped", "err", err)
-			continue
-		}
-		if s.Grant.Node == m.grant.Node {
-			continue
-		}
-		m.book.add(s)
-		if sendable(p.Endpoint, m.where.overlay) {
-			m.learned[s.Grant.Node] = p.Endpoint
-		}
-	}
-	return nil
-}
-
-// loadList puts the saved revocation list in force, unless the bundle brought a
-// newer one: then that is saved.
-func (m *Mesh) loadList() error {
-	signed, err := m.store.revocations()
-	if err != nil {
-		return fmt.Errorf("revocation list: %w", err)
-	}
-	brought := m.roots.Revocations()
-	if signed != nil {
-		_, err = m.roots.Apply(signed)
-	}
-	// Once an authority is given up, so are its lists: the new one has signed
-	// what they say.
-	if err != nil && !errors.Is(err, identity.ErrOutdated) && (brought == nil || !errors.Is(err, identity.ErrUntrusted)) {
-		m.log.Warn("saved revocation list dropped", "err", err)
-	}
-	if list := m.roots.Revocations(); list != nil && !bytes.Equal(list, signed) {
-		m.saveList()
-	}
-	return nil
-}
-
-// lastPeers returns the peers of the last run, or of the mesh before.
-func (m *Mesh) lastPeers() ([]remembered, error) {
-	b := m.cfg.Before
-	if b == nil {
-		return m.store.peers()
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	m.version, m.where.observed = max(m.version, b.version), b.where.observed
-	return b.rememberedLocked(), nil
-}
-
-// loop is level-triggered: events only wake it, and each turn computes all. It
-// ends with ctx, after a leave, or with an error if this node is revoked: up to
-// a second later, so that whoever told it can be answered and others be told.
-func (m *Mesh) loop(ctx context.Context) error {
-	ticker := time.NewTicker(m.timing.Tick)
-	defer ticker.Stop()
-	var observed, looked time.Time
-	looked = m.now()
-	for {
-		now := m.now()
-		fresh := now.Sub(observed) >= time.Second
-		if fresh {
-			observed = now
-			if m.roots.Revoked(m.cfg.Bundle.Certificate) {
-				return fmt.Errorf("own certificate: %w", identity.ErrRevoked)
-			}
-			m.expire()
-		}
-		m.tick(ctx, fresh)
-		if now.Sub(looked) > 5*time.Second {
-			looked = now
-			if m.moved() {
-				if err := m.publish(standingHere, 0); err != nil {
-					m.log.Warn("own record not renewed", "err", err)
-				}
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-m.left:
-			return nil
-		case <-m.wake:
-		case <-ticker.C:
-		}
-	}
-}
-
-// expire drops peers whose certificates have run out.
-func (m *Mesh) expire() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	now := m.now()
-	for _, l := range m.links {
-		if now.After(l.signed.Certificate.NotAfter) {
-			m.refreshLocked(nil)
-			return
-		}
-	}
+	return saved, nil
 }
 
 // stop says goodbye within about a second: away, unless the node has left or
@@ -194,22 +124,34 @@ func (m *Mesh) stop(ctx context.Context, end error) {
 	m.mu.Lock()
 	left := m.leaving
 	m.running = false
+	list := m.list
 	m.mu.Unlock()
 	goes := !left && end == nil && !errors.Is(context.Cause(ctx), ErrReplaced)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), awayBudget)
 	defer cancel()
 	if goes {
-		if err := m.publish(standingAway, 0); err != nil {
-			m.log.Warn("peers not told of the stop", "err", err)
-		} else {
-			m.log.Debug("away", "told", m.spreadSelf(ctx))
+		if err := m.order(ctx, func(id uint64) protocol.Event { return protocol.Stop{ID: id} }); err != nil {
+			m.log.Debug("away", "err", err)
 		}
 	}
-	m.save()
-	m.mu.Lock()
-	list := m.list
-	m.mu.Unlock()
+	m.saveAll()
 	if err := list.Leave(200 * time.Millisecond); err != nil {
 		m.log.Debug("gossip leave", "err", err)
+	}
+}
+
+// saveAll writes what is to be remembered, as of now.
+func (m *Mesh) saveAll() {
+	m.mu.Lock()
+	saved := m.machine.Saved()
+	unsaved := m.machine.ListUnsaved()
+	m.mu.Unlock()
+	if unsaved {
+		if err := m.store.saveRevocations(saved.List); err != nil {
+			m.log.Error("revocation list not saved", "err", err)
+		}
+	}
+	if err := m.savePeers(saved.Peers); err != nil {
+		m.log.Error("peers not saved", "err", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/cbnet-io/cbnet/identity"
+	"github.com/cbnet-io/cbnet/mesh/protocol"
 )
 
 // Files in the state directory.
@@ -40,7 +41,7 @@ type recordState struct {
 // store keeps a mesh's state in a directory. A missing file is an empty one.
 type store struct{ dir string }
 
-func (s store) peers() ([]remembered, error) {
+func (s store) peers() ([]protocol.Remembered, error) {
 	b, err := s.read(peersFile)
 	if err != nil || b == nil {
 		return nil, err
@@ -49,19 +50,27 @@ func (s store) peers() ([]remembered, error) {
 }
 
 // parsePeers reads a file of remembered peers.
-func parsePeers(b []byte) ([]remembered, error) {
+func parsePeers(b []byte) ([]protocol.Remembered, error) {
 	var p peersState
 	if err := json.Unmarshal(b, &p); err != nil {
-		return nil, fmt.Errorf("%s: %w: want JSON", peersFile, errMessage)
+		return nil, fmt.Errorf("%s: %w: want JSON", peersFile, protocol.ErrMalformed)
 	}
-	if p.Format != format || len(p.Peers) > maxMembers {
-		return nil, fmt.Errorf("%s: format %d, %d peers: %w", peersFile, p.Format, len(p.Peers), errMessage)
+	if p.Format != protocol.Format || len(p.Peers) > protocol.MaxMembers {
+		return nil, fmt.Errorf("%s: format %d, %d peers: %w", peersFile, p.Format, len(p.Peers), protocol.ErrMalformed)
 	}
-	return p.Peers, nil
+	ps := make([]protocol.Remembered, len(p.Peers))
+	for i, r := range p.Peers {
+		ps[i] = protocol.Remembered(r)
+	}
+	return ps, nil
 }
 
-func (s store) savePeers(ps []remembered) error {
-	return s.write(peersFile, peersState{Format: format, Peers: ps})
+func (s store) savePeers(ps []protocol.Remembered) error {
+	p := peersState{Format: protocol.Format, Peers: make([]remembered, len(ps))}
+	for i, r := range ps {
+		p.Peers[i] = remembered(r)
+	}
+	return s.write(peersFile, p)
 }
 
 func (s store) forgetPeers() error {
@@ -77,14 +86,14 @@ func (s store) record() (recordState, error) {
 	if err != nil || b == nil {
 		return r, err
 	}
-	if err := json.Unmarshal(b, &r); err != nil || r.Format != format {
-		return recordState{}, fmt.Errorf("%s: %w: want JSON of format %d", recordFile, errMessage, format)
+	if err := json.Unmarshal(b, &r); err != nil || r.Format != protocol.Format {
+		return recordState{}, fmt.Errorf("%s: %w: want JSON of format %d", recordFile, protocol.ErrMalformed, protocol.Format)
 	}
 	return r, nil
 }
 
 func (s store) saveRecord(r recordState) error {
-	r.Format = format
+	r.Format = protocol.Format
 	return s.write(recordFile, r)
 }
 

@@ -7,12 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/memberlist"
 	"golang.org/x/time/rate"
+
+	"github.com/cbnet-io/cbnet/mesh/protocol"
 )
 
 // wire is the gossip port on the overlay address: one UDP socket and one TCP
@@ -46,7 +47,7 @@ type wireHandler interface {
 	// isMember reports whether the overlay address belongs to a member.
 	isMember(netip.Addr) bool
 	// takeEcho handles an echo. It must not block.
-	takeEcho(from netip.Addr, e echo)
+	takeEcho(from netip.Addr, e protocol.Echo)
 	// serve answers one request from a member and leaves closing to the caller.
 	serve(ctx context.Context, conn net.Conn, from netip.Addr)
 	// refused counts what is refused.
@@ -98,8 +99,8 @@ func (w *wire) receive() {
 		if n == 0 || !w.passes(src, buf[:n], at) {
 			continue
 		}
-		if buf[0] == magic {
-			e, err := parseEcho(buf[:n])
+		if buf[0] == protocol.Magic {
+			e, err := protocol.ParseEcho(buf[:n])
 			if err != nil {
 				w.handler.refused("echo")
 				continue
@@ -125,11 +126,11 @@ func (w *wire) passes(src netip.Addr, b []byte, at time.Time) bool {
 		w.handler.refused("flood")
 		return false
 	}
-	if b[0] == magic {
+	if b[0] == protocol.Magic {
 		return true
 	}
 	if err := checkPacket(b); err != nil {
-		w.handler.refused(fault(err))
+		w.handler.refused(protocol.Fault(err))
 		return false
 	}
 	return true
@@ -141,7 +142,7 @@ func (w *wire) rateOf(src netip.Addr) *rate.Limiter {
 	defer w.mu.Unlock()
 	l := w.rates[src]
 	if l == nil {
-		if len(w.rates) >= 4*maxMembers {
+		if len(w.rates) >= 4*protocol.MaxMembers {
 			clear(w.rates) // of members that are gone
 		}
 		l = rate.NewLimiter(packetRate, packetBurst)
@@ -253,13 +254,13 @@ func (w *wire) stream(ctx context.Context, conn net.Conn, from netip.Addr) {
 	if err == nil {
 		_, err = conn.Read(first[:])
 	}
-	if err == nil && first[0] != magic {
+	if err == nil && first[0] != protocol.Magic {
 		if w.handOver(conn, first[:], from) {
 			stop()
 			return
 		}
 	}
-	if err == nil && first[0] == magic {
+	if err == nil && first[0] == protocol.Magic {
 		w.handler.serve(ctx, conn, from)
 	}
 	stop()
@@ -286,33 +287,33 @@ func (w *wire) handOver(conn net.Conn, first []byte, from netip.Addr) bool {
 // refuse counts a stream that was refused.
 func (w *wire) refuse(err error) {
 	w.log.Debug("gossip stream refused", "err", err)
-	w.handler.refused(fault(err))
+	w.handler.refused(protocol.Fault(err))
 }
 
 // sendEcho sends a packet of ours. Errors do not matter: it is asked again.
-func (w *wire) sendEcho(to netip.Addr, e echo) {
-	if _, err := w.packets.WriteTo(e.append(nil), net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, GossipPort))); err != nil {
+func (w *wire) sendEcho(to netip.Addr, e protocol.Echo) {
+	if _, err := w.packets.WriteTo(e.Append(nil), net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, GossipPort))); err != nil {
 		w.log.Debug("echo", "to", to, "err", err)
 	}
 }
 
 // exchange asks a member and returns its answer.
-func (w *wire) exchange(ctx context.Context, to netip.Addr, q request) (reply, error) {
+func (w *wire) exchange(ctx context.Context, to netip.Addr, q protocol.Request) (protocol.Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	conn, err := w.net.Dial(ctx, w.local.Addr(), netip.AddrPortFrom(to, GossipPort).String())
 	if err != nil {
-		return reply{}, err
+		return protocol.Reply{}, err
 	}
 	stop := context.AfterFunc(ctx, func() { closeQuietly(conn) })
 	defer func() { stop(); closeQuietly(conn) }()
-	if _, err := conn.Write([]byte{magic}); err != nil {
-		return reply{}, err
+	if _, err := conn.Write([]byte{protocol.Magic}); err != nil {
+		return protocol.Reply{}, err
 	}
-	if err := writeFrame(conn, q, maxRequest); err != nil {
-		return reply{}, err
+	if err := protocol.WriteFrame(conn, q, protocol.MaxRequest); err != nil {
+		return protocol.Reply{}, err
 	}
-	return readReply(conn, maxAnswer(len(q.Names)))
+	return protocol.ReadReply(conn, protocol.MaxAnswer(len(q.Names)))
 }
 
 // FinalAdvertiseAddr implements memberlist.Transport.
@@ -398,15 +399,3 @@ func addrOf(a net.Addr) netip.Addr {
 
 // closeQuietly closes what nobody needs any more.
 func closeQuietly(c interface{ Close() error }) { _ = c.Close() }
-
-func portOf(hostport string) int {
-	_, p, err := net.SplitHostPort(hostport)
-	if err != nil {
-		return 0
-	}
-	n, err := strconv.ParseUint(p, 10, 16)
-	if err != nil {
-		return 0
-	}
-	return int(n)
-}

@@ -1,4 +1,4 @@
-package mesh
+package protocol
 
 import (
 	"net/netip"
@@ -50,7 +50,7 @@ func candidates(self place, peer identity.Record) []identity.Endpoint {
 // its record or by calling through the tunnel.
 func sendable(e netip.AddrPort, overlay []netip.Prefix) bool {
 	a := e.Addr().Unmap()
-	return usableAddr(a) && e.Port() != 0 && !contains(overlay, a)
+	return UsableAddr(a) && e.Port() != 0 && !contains(overlay, a)
 }
 
 func contains(ps []netip.Prefix, a netip.Addr) bool {

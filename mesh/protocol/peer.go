@@ -1,4 +1,4 @@
-package mesh
+package protocol
 
 import (
 	"net/netip"

@@ -1,10 +1,10 @@
-package mesh
+package protocol
 
 import (
 	"crypto/ed25519"
-	"crypto/rand"
-	"errors"
+	crand "crypto/rand"
 	"maps"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
@@ -139,7 +139,7 @@ func newAuthority(t *testing.T) authority {
 // record signs a record under a certificate issued at the given time.
 func (a authority) record(node string, ip int, key byte, issued time.Time, r identity.Record) *identity.Signed {
 	a.t.Helper()
-	pub, priv, err := ed25519.GenerateKey(rand.Reader)
+	pub, priv, err := ed25519.GenerateKey(crand.Reader)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func (a authority) record(node string, ip int, key byte, issued time.Time, r ide
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	r.Node, r.WireGuardKey, r.Version = node, [32]byte{key}, max(r.Version, 1)
+	r.Node, r.WireGuardKey, r.Version = node, [32]byte{key, 9}, max(r.Version, 1)
 	env, err := identity.SignRecord(r, priv, cert)
 	if err != nil {
 		a.t.Fatal(err)
@@ -216,8 +216,8 @@ func TestDesired(t *testing.T) {
 		Addresses: []netip.Prefix{host(self.Grant.IP), host(self.Grant.IP6)},
 		Routes:    []netip.Prefix{mesh.CIDR, mesh.CIDR6},
 		Peers: []overlay.Peer{
-			{PublicKey: overlay.Key{2}, Endpoint: to, AllowedIPs: []netip.Prefix{host(b.Grant.IP), host(b.Grant.IP6)}, Keepalive: 25 * time.Second},
-			{PublicKey: overlay.Key{3}, AllowedIPs: []netip.Prefix{host(c.Grant.IP), host(c.Grant.IP6)}},
+			{PublicKey: overlay.Key{2, 9}, Endpoint: to, AllowedIPs: []netip.Prefix{host(b.Grant.IP), host(b.Grant.IP6)}, Keepalive: 25 * time.Second},
+			{PublicKey: overlay.Key{3, 9}, AllowedIPs: []netip.Prefix{host(c.Grant.IP), host(c.Grant.IP6)}},
 		},
 	}
 	equal := cmp.Options{cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })}
@@ -227,9 +227,9 @@ func TestDesired(t *testing.T) {
 }
 
 func TestMissing(t *testing.T) {
-	d := func(v uint64, h byte) digest { return digest{v, [16]byte{h}} }
-	mine := map[string]digest{"same": d(1, 1), "older": d(1, 1), "newer": d(9, 1), "conflict": d(1, 1)}
-	others := map[string]digest{"same": d(1, 1), "older": d(2, 1), "newer": d(3, 1), "conflict": d(1, 2), "unknown": d(1, 1)}
+	d := func(v uint64, h byte) Digest { return Digest{v, [16]byte{h}} }
+	mine := map[string]Digest{"same": d(1, 1), "older": d(1, 1), "newer": d(9, 1), "conflict": d(1, 1)}
+	others := map[string]Digest{"same": d(1, 1), "older": d(2, 1), "newer": d(3, 1), "conflict": d(1, 2), "unknown": d(1, 1)}
 	if diff := cmp.Diff([]string{"conflict", "older", "unknown"}, missing(mine, others)); diff != "" {
 		t.Errorf("missing (-want +got):\n%s", diff)
 	}
@@ -260,87 +260,13 @@ func TestBookOrder(t *testing.T) {
 	}
 }
 
-func TestPrefaces(t *testing.T) {
-	now := time.Now()
-	hash := [32]byte{1}
-	p := newPrefaces([32]byte{3}, hash)
-	make1 := func(h [32]byte, at time.Time) []byte {
-		b, err := newPreface(h, at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	good := make1(hash, now)
-	tests := []struct {
-		name string
-		b    []byte
-		want error
-	}{
-		{"right", good, nil},
-		{"again", good, errReplay},
-		{"the mesh's other authority", make1([32]byte{3}, now), nil},
-		{"other mesh", make1([32]byte{2}, now), errPreface},
-		{"short", good[:10], errPreface},
-		{"late clock", make1(hash, now.Add(-maxSkew+time.Second*2)), nil},
-		{"too late", make1(hash, now.Add(-maxSkew-2*time.Second)), errSkew},
-		{"too early", make1(hash, now.Add(maxSkew+2*time.Second)), errSkew},
-	}
-	for _, tt := range tests {
-		if got := p.check(tt.b, now); !errors.Is(got, tt.want) {
-			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
-		}
-	}
-	if got := p.check(good, now.Add(maxSkew-time.Second)); !errors.Is(got, errReplay) {
-		t.Errorf("replay within the window: got %v", got)
-	}
-}
-
-func TestDoorman(t *testing.T) {
-	d := newDoorman()
-	now := time.Now()
-	one, other := sourceOf(netip.MustParseAddr("198.51.100.1")), sourceOf(netip.MustParseAddr("198.51.100.2"))
-	inside := 0
-	for range 2 * maxPerSource {
-		if d.enter(one, now) {
-			inside++
-		}
-	}
-	if inside != maxPerSource {
-		t.Errorf("one source inside: got %d, want %d", inside, maxPerSource)
-	}
-	if !d.enter(other, now) {
-		t.Error("one source keeps another out")
-	}
-	for range inside {
-		d.leave(one)
-	}
-	if d.enter(one, now) { // the attempts were too many
-		t.Error("a source over its rate was let in")
-	}
-	if !d.enter(one, now.Add(time.Second)) {
-		t.Error("a source within its rate was kept out")
-	}
-	for i := range 8 { // no few hosts fill the place
-		crowd := sourceOf(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}))
-		for range maxPerSource {
-			d.enter(crowd, now)
-		}
-	}
-	if !d.enter(sourceOf(netip.MustParseAddr("192.0.2.1")), now) {
-		t.Error("eight sources keep another out")
-	}
-	if a, b := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"); sourceOf(a) != sourceOf(b) {
-		t.Error("two addresses of one IPv6 /64 count as two sources")
-	}
-}
-
 func TestLinkTriesCandidatesInTurn(t *testing.T) {
 	a := newAuthority(t)
 	now := time.Now()
-	timing := Timing{}.withDefaults()
+	timing := Timing{}.WithDefaults()
 	s := a.record("b", 2, 2, now, identity.Record{})
 	l := newLink(s, now, now, netip.AddrPort{})
+	l.rand = rand.New(rand.NewPCG(1, 2))
 	cs := []identity.Endpoint{endpoint(identity.KindPublic, "203.0.113.1:1"), endpoint(identity.KindPublic, "203.0.113.2:1")}
 	l.offer(cs, now)
 	var tried []string
@@ -383,13 +309,13 @@ func TestLinkTriesCandidatesInTurn(t *testing.T) {
 }
 
 func TestSummaryRoundTrip(t *testing.T) {
-	s := summary{from: "a", revocations: 3, records: map[string]digest{"b": {7, [16]byte{1, 2}}}}
-	b, err := s.marshal()
+	s := Summary{From: "a", Revocations: 3, Records: map[string]Digest{"b": {7, [16]byte{1, 2}}}}
+	b, err := s.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := parseSummary(b)
-	if err != nil || got.from != s.from || got.revocations != 3 || !maps.Equal(got.records, s.records) {
+	got, err := ParseSummary(b)
+	if err != nil || got.From != s.From || got.Revocations != 3 || !maps.Equal(got.Records, s.Records) {
 		t.Errorf("got %+v, %v; want %+v", got, err, s)
 	}
 }
@@ -402,10 +328,11 @@ func TestAnswersOfAnAwayPeerArePaced(t *testing.T) {
 	now := time.Now()
 	l := newLink(a.record("b", 2, 2, now, identity.Record{Away: true}), now, now, netip.MustParseAddrPort("203.0.113.7:51820"))
 	l.greet = now.Add(greetFor)
+	l.rand = rand.New(rand.NewPCG(1, 2))
 	l.offer(nil, now)
 	asked := 0
 	for range 100 {
-		nonce, ok := l.step(now, Timing{}.withDefaults(), 3*time.Second)
+		nonce, ok := l.step(now, Timing{}.WithDefaults(), 3*time.Second)
 		if !ok {
 			break
 		}

@@ -1,4 +1,4 @@
-package mesh
+package protocol
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ const (
 	verdictKnown    verdict = "known"    // we have it
 	verdictOlder    verdict = "older"    // than the one we have
 	verdictConflict verdict = "conflict" // of the version we have, but different: neither replaces the other
-	verdictFull     verdict = "full"     // over maxMembers
+	verdictFull     verdict = "full"     // over MaxMembers
 )
 
 func newBook() *book { return &book{records: make(map[string]*identity.Signed)} }
@@ -36,7 +36,7 @@ func newBook() *book { return &book{records: make(map[string]*identity.Signed)} 
 func (b *book) judge(s *identity.Signed) verdict {
 	have, ok := b.records[s.Grant.Node]
 	switch {
-	case !ok && len(b.records) >= maxMembers && b.oldestLeft() == "":
+	case !ok && len(b.records) >= MaxMembers && b.oldestLeft() == "":
 		return verdictFull
 	case !ok:
 		return verdictNew
@@ -55,7 +55,7 @@ func (b *book) judge(s *identity.Signed) verdict {
 // add takes a verified record if it is new or newer.
 func (b *book) add(s *identity.Signed) verdict {
 	v := b.judge(s)
-	if v == verdictNew && len(b.records) >= maxMembers {
+	if v == verdictNew && len(b.records) >= MaxMembers {
 		delete(b.records, b.oldestLeft())
 	}
 	if v == verdictNew || v == verdictNewer {
@@ -69,7 +69,10 @@ func (b *book) add(s *identity.Signed) verdict {
 func (b *book) oldestLeft() string {
 	oldest := ""
 	for name, s := range b.records {
-		if s.Record.Left && (oldest == "" || s.Record.Issued.Before(b.records[oldest].Record.Issued)) {
+		if !s.Record.Left {
+			continue
+		}
+		if oldest == "" || cmp.Or(s.Record.Issued.Compare(b.records[oldest].Record.Issued), cmp.Compare(name, oldest)) < 0 {
 			oldest = name
 		}
 	}
@@ -97,8 +100,8 @@ func (b *book) prune(roots *identity.Roots, now time.Time) map[string]error {
 }
 
 // digests returns what the book has of everyone.
-func (b *book) digests() map[string]digest {
-	m := make(map[string]digest, len(b.records)+1)
+func (b *book) digests() map[string]Digest {
+	m := make(map[string]Digest, len(b.records)+1)
 	for name, s := range b.records {
 		m[name] = digestOf(s)
 	}

@@ -1,4 +1,4 @@
-package mesh
+package protocol
 
 import (
 	"fmt"
@@ -19,6 +19,7 @@ type link struct {
 	since  time.Time     // the present attempt to reach the peer began
 	quiet  time.Time     // until then nothing is sent unasked
 	lag    time.Duration // added to each trial, see yieldFor
+	rand   *rand.Rand    // all chance
 	greet  time.Time     // until then even an away peer is called, for it may be back
 
 	// Probes.
@@ -173,7 +174,7 @@ func (l *link) step(now time.Time, t Timing, echoEvery time.Duration) (nonce uin
 	if last := l.asked[(l.askedN+3)%4]; l.askedN > 0 && last.at.After(l.answer) {
 		l.misses++
 	}
-	a := ask{nonce: rand.Uint64(), at: now}
+	a := ask{nonce: l.rand.Uint64(), at: now}
 	l.asked[l.askedN%4] = a
 	l.askedN++
 	l.nextAsk = now.Add(l.retryAfter(now, t, echoEvery))
@@ -199,7 +200,7 @@ func (l *link) answered(nonce uint64, now time.Time, echoEvery time.Duration) bo
 	l.rtt = now.Sub(l.asked[i].at)
 	l.asked[i] = ask{}
 	l.answer, l.proved, l.misses, l.rounds = now, true, 0, 0
-	l.nextAsk = now.Add(echoEvery + time.Duration(rand.Int64N(int64(echoEvery)/5+1)))
+	l.nextAsk = now.Add(echoEvery + time.Duration(l.rand.Int64N(int64(echoEvery)/5+1)))
 	if first { // the first one waited for a handshake: its time is no round trip
 		l.nextAsk = now
 	}

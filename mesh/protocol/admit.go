@@ -1,0 +1,167 @@
+package protocol
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/cbnet-io/cbnet/identity"
+)
+
+// admit verifies envelopes from elsewhere and takes what is new: into the
+// book, not yet into the device (see setDevice). wait tells how long a node that
+// was unknown is left alone, since it may not know us yet.
+func (m *Machine) admit(envelopes [][]byte, source string, wait func(node string) time.Duration) {
+	fresh := map[string]time.Duration{}
+	for _, env := range envelopes {
+		s, err := m.roots.OpenRecord(env, m.now)
+		switch {
+		case errors.Is(err, identity.ErrRevoked), errors.Is(err, identity.ErrExpired):
+			// Whoever sent it has not heard of it yet.
+			m.count(MetricRecords, Fault(err))
+			m.log.Debug("record refused", "source", source, "err", err)
+		case err != nil:
+			m.count(MetricRecords, Fault(err))
+			m.warn("record refused", "source", source, "err", err)
+		case s.Grant.Node == m.grant.Node:
+			m.admitSelf(s)
+		case m.admitPeer(s, source):
+			fresh[s.Grant.Node] = wait(s.Grant.Node)
+		}
+	}
+	if len(fresh) > 0 {
+		m.saveWithin(saveSoon)
+		m.refresh(fresh)
+		m.wakeUp()
+	}
+}
+
+// admitPeer takes a verified record and reports whether it is news.
+func (m *Machine) admitPeer(s *identity.Signed, source string) bool {
+	v := m.book.add(s)
+	m.count(MetricRecords, string(v))
+	if v == verdictConflict && m.conflicts[s.Grant.Node] != digestOf(s) {
+		m.conflicts[s.Grant.Node] = digestOf(s)
+		m.warn("record refused", "peer", s.Grant.Node, "source", source, "version", s.Record.Version,
+			"reason", "two records of one version: the node lies, or two machines hold its key")
+	}
+	m.satisfy(s.Grant.Node)
+	return v == verdictNew || v == verdictNewer
+}
+
+// admitSelf looks at what others hold as this node's own record. One that is
+// newer, or of the same version, was made before this node lost its state: a
+// still newer one replaces it.
+func (m *Machine) admitSelf(s *identity.Signed) {
+	m.satisfy(m.grant.Node)
+	self := m.self
+	if self == nil || s.Hash == self.Hash {
+		return
+	}
+	switch o := s.Compare(self); {
+	case o == identity.Older:
+	case !s.Certificate.Equal(self.Certificate) && s.Certificate.NotBefore.After(self.Certificate.NotBefore):
+		m.count(MetricRecords, "usurped")
+		m.log.Error("this node's name was issued anew to another key: others will refuse this one", "serial", identity.SerialOf(s.Certificate))
+	case m.publisher.present != nil && m.version > s.Record.Version: // about to be
+	default:
+		st := standingHere
+		if self.Record.Away {
+			st = standingAway
+		}
+		m.renew(st, s.Record.Version)
+	}
+}
+
+// yield is how long this node waits before it calls one that it has just heard
+// of: of each pair, one side goes first.
+func (m *Machine) yield(node string) time.Duration {
+	if nameHash(m.grant.Node) < nameHash(node) {
+		return 0
+	}
+	return yieldFor
+}
+
+// refresh brings links in line with the book. Nodes in fresh have just sent a
+// record; if they were unknown they are left alone for so long.
+func (m *Machine) refresh(fresh map[string]time.Duration) {
+	dropped := m.book.prune(m.roots, m.now)
+	for _, name := range sorted(dropped) {
+		m.saveWithin(saveSoon)
+		m.log.Info("peer removed", "peer", name, "reason", dropped[name])
+	}
+	members, refused := resolve(m.self, m.book.records, m.proved)
+	m.logClashes(refused)
+	self := place{network: m.where.network, prefixes: m.where.prefixes, overlay: m.where.overlay}
+	links := make(map[string]*link, len(members))
+	before, names := m.names, make([]string, 0, len(members))
+	m.byIP = make(map[netip.Addr]string, 2*len(members))
+	for _, s := range members {
+		name := s.Grant.Node
+		wait, isFresh := fresh[name]
+		quiet := m.now.Add(wait)
+		l, ok := m.links[name]
+		switch {
+		case !ok:
+			l = m.link(s, quiet)
+			if isFresh {
+				m.log.Info("peer joined", "peer", name, "ip", s.Grant.IP)
+			}
+		case l.signed.Hash != s.Hash:
+			l.update(s, m.now, quiet)
+		}
+		l.offer(candidates(self, s.Record), m.now)
+		links[name] = l
+		names = append(names, name)
+		m.byIP[s.Grant.IP], m.byIP[s.Grant.IP6] = name, name
+	}
+	m.links, m.names = links, names
+	for _, name := range before {
+		if links[name] == nil {
+			m.forget(name)
+		}
+	}
+}
+
+// link makes the link to a node that was not in the device.
+func (m *Machine) link(s *identity.Signed, quiet time.Time) *link {
+	name := s.Grant.Node
+	l := newLink(s, m.now, quiet, m.learned[name])
+	l.rand = m.rand
+	l.lag = m.yield(name)
+	delete(m.learned, name)
+	if !m.opened {
+		l.greet = m.now.Add(greetFor) // remembered
+	}
+	return l
+}
+
+// forget ends what there is of a node that is no longer in the device.
+func (m *Machine) forget(name string) {
+	if s := m.book.records[name]; s != nil && s.Record.Left {
+		m.log.Info("peer left", "peer", name)
+	}
+	delete(m.states, name)
+	m.do(Changed{})
+}
+
+// proved reports whether a peer has answered through the tunnel with the
+// WireGuard key that its record claims, in this run or the last one.
+func (m *Machine) proved(s *identity.Signed) bool {
+	if l := m.links[s.Grant.Node]; l != nil {
+		return l.proved && l.signed.Record.WireGuardKey == s.Record.WireGuardKey
+	}
+	return m.learned[s.Grant.Node].IsValid()
+}
+
+func (m *Machine) logClashes(refused []clash) {
+	now := make(map[string]string, len(refused))
+	for _, c := range refused {
+		now[c.name] = c.reason
+		if m.clashes[c.name] != c.reason {
+			m.count(MetricRecords, "clash")
+			m.log.Warn("peer refused", "peer", c.name, "reason", c.reason)
+		}
+	}
+	m.clashes = now
+}

@@ -1,0 +1,202 @@
+package protocol
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/cbnet-io/cbnet/identity"
+)
+
+// gossip is what is known of memberlist's view, and when it is joined again:
+// it forgets members after half a minute and never looks again.
+type gossip struct {
+	boot    string
+	starts  map[string][]gossipStart // of each node that gossip may keep
+	alive   map[string]bool          // gossip names
+	next    time.Time                // to look for those who are lost; zero while joining
+	soon    bool                     // next was moved forward
+	joining bool
+	again   bool // a peer came up while joining
+}
+
+// gossipStart is one start of a node, and so one name that memberlist knows.
+type gossipStart struct {
+	boot string
+	seen time.Time
+}
+
+func newGossip(boot string) gossip {
+	return gossip{boot: boot, starts: map[string][]gossipStart{}, alive: map[string]bool{}}
+}
+
+// GossipName returns this node's name in gossip.
+func (m *Machine) GossipName() string { return GossipName(m.grant.Node, m.gossip.boot) }
+
+// apply implements Event. A new digest leads to a fetch.
+func (e MemberSeen) apply(m *Machine) {
+	node, boot, err := splitGossipName(e.Member.Name)
+	if err == nil && node != m.grant.Node {
+		if mt, err := ParseMeta(e.Member.Meta); err == nil && len(e.Member.Meta) <= maxMeta && placed(node, mt, e.Member) {
+			m.want(node, mt.Digest, node)
+		}
+	}
+	reason, err := m.judge(e.Member)
+	if err != nil {
+		m.count(MetricRefused, reason)
+		return
+	}
+	if node != m.grant.Node {
+		m.gossip.note(node, boot, m.now)
+	}
+}
+
+// Judge looks at where and what a member claims to be. It refuses single
+// members that cannot be right or whose records are not here yet.
+func (m *Machine) Judge(c Member) error {
+	_, err := m.judge(c)
+	return err
+}
+
+func (m *Machine) judge(c Member) (reason string, err error) {
+	node, boot, err := splitGossipName(c.Name)
+	if err != nil {
+		return "name", err
+	}
+	if node == m.grant.Node {
+		if boot == m.gossip.boot {
+			return "", nil
+		}
+		return "earlier", fmt.Errorf("an earlier start of this node: %w", ErrMalformed)
+	}
+	if len(c.Meta) > maxMeta {
+		return "oversize", fmt.Errorf("meta of %d bytes: %w", len(c.Meta), ErrTooLarge)
+	}
+	mt, err := ParseMeta(c.Meta)
+	if err != nil {
+		return "meta", err
+	}
+	if !placed(node, mt, c) {
+		return "address", fmt.Errorf("member %s at %s:%d: %w", c.Name, c.Addr, c.Port, ErrMalformed)
+	}
+	s := m.book.records[node]
+	switch {
+	case s == nil: // memberlist must not reach it before the device can
+		return "unknown", fmt.Errorf("member %s without a record: %w", c.Name, ErrMalformed)
+	case s.Grant.IP != c.Addr.Unmap():
+		return "address", fmt.Errorf("member %s at %s, its certificate grants %s: %w", c.Name, c.Addr, s.Grant.IP, identity.ErrGrant)
+	case !m.gossip.hasRoom(node, boot, m.now):
+		return "starts", fmt.Errorf("member %s: too many starts: %w", c.Name, ErrMalformed)
+	}
+	return "", nil
+}
+
+// placed reports whether a member says what can be true of itself.
+func placed(node string, mt Meta, c Member) bool {
+	return c.Addr.IsValid() && c.Port == GossipPort && mt.Name == nameHash(node)
+}
+
+// hasRoom reports whether memberlist may keep a start of a node. Anybody in
+// gossip can invent starts, and memberlist keeps whatever it is told.
+func (g *gossip) hasRoom(node, boot string, now time.Time) bool {
+	n := 0
+	for _, s := range g.starts[node] {
+		if s.boot == boot {
+			return true
+		}
+		if now.Sub(s.seen) <= startFor {
+			n++
+		}
+	}
+	return n < maxStarts
+}
+
+// note notes that a start of a node was seen.
+func (g *gossip) note(node, boot string, now time.Time) {
+	ss := slices.DeleteFunc(g.starts[node], func(s gossipStart) bool { return s.boot == boot || now.Sub(s.seen) > startFor })
+	if g.starts[node] == nil && len(g.starts) >= 2*MaxMembers {
+		clear(g.starts) // of members that are gone
+	}
+	g.starts[node] = append(ss, gossipStart{boot, now})
+}
+
+// apply implements Event.
+func (e MemberJoined) apply(m *Machine) { m.gossip.alive[e.Name] = true }
+
+// apply implements Event. Whomever gossip calls dead stays; it is counted, since
+// lies about others look like that.
+func (e MemberLost) apply(m *Machine) {
+	delete(m.gossip.alive, e.Name)
+	node, _, err := splitGossipName(e.Name)
+	if err != nil {
+		return
+	}
+	if l := m.links[node]; l != nil && !l.signed.Record.Away {
+		m.count(MetricRefused, "dead")
+	}
+}
+
+// inGossip returns the other nodes that gossip holds for alive.
+func (m *Machine) inGossip() map[string]bool {
+	in := make(map[string]bool, len(m.gossip.alive))
+	for name := range m.gossip.alive {
+		if node, _, err := splitGossipName(name); err == nil && node != m.grant.Node {
+			in[node] = true
+		}
+	}
+	return in
+}
+
+// joinGossip joins with up to three members that can be reached and are not in
+// gossip.
+func (m *Machine) joinGossip() {
+	m.gossip.soon = false
+	in := m.inGossip()
+	var lost []netip.AddrPort
+	for _, name := range m.names {
+		if l := m.links[name]; !in[name] && (l.up() || l.live(m.now)) && !l.signed.Record.Away {
+			lost = append(lost, netip.AddrPortFrom(l.signed.Grant.IP, GossipPort))
+		}
+	}
+	if len(lost) == 0 {
+		m.rest()
+		return
+	}
+	m.rand.Shuffle(len(lost), func(i, j int) { lost[i], lost[j] = lost[j], lost[i] })
+	m.gossip.next, m.gossip.joining = time.Time{}, true
+	m.do(JoinGossip{lost[:min(len(lost), 3)]})
+}
+
+// apply implements Event.
+func (GossipJoined) apply(m *Machine) {
+	m.gossip.joining = false
+	m.rest()
+	if m.gossip.again {
+		m.gossip.again = false
+		m.lonely()
+	}
+}
+
+// rest waits until the next look: shorter if nobody is there.
+func (m *Machine) rest() {
+	wait := m.timing.Rejoin + m.upTo(m.timing.Rejoin)
+	if len(m.inGossip()) == 0 {
+		wait /= 6
+	}
+	m.gossip.next = m.now.Add(wait)
+}
+
+// lonely: a peer came up. Gossip may have lost it, or never had it.
+func (m *Machine) lonely() {
+	g := &m.gossip
+	switch {
+	case g.joining:
+		g.again = true
+	case len(m.inGossip()) == 0:
+		m.joinGossip()
+	case !g.soon:
+		g.soon = true
+		g.next = m.now.Add(m.timing.Rejoin/30 + m.upTo(m.timing.Rejoin/15))
+	}
+}

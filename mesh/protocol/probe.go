@@ -1,0 +1,160 @@
+package protocol
+
+import (
+	"time"
+)
+
+// pace is when what is done again and again.
+type pace struct {
+	tick     time.Time // the next one
+	observed time.Time // the device was read
+	looked   time.Time // at the host's addresses
+	wake     bool      // all links are to be looked at in this step
+	cameUp   bool      // a peer has, since the device was read
+	reading  bool      // the device is being read
+}
+
+// turn moves every link to now, sets the device and sends the probes that are
+// due. Before that the device may have to be read.
+func (m *Machine) turn() {
+	p := &m.pace
+	if p.reading {
+		return // the rest follows
+	}
+	fresh := m.now.Sub(p.observed) >= observeEvery
+	if fresh {
+		p.observed = m.now
+		if m.endIfRevoked() {
+			return
+		}
+		m.expire()
+	}
+	if m.now.Sub(p.looked) > lookEvery {
+		p.looked = m.now
+		m.do(ReadAddresses{})
+	}
+	if fresh || m.mustObserve() {
+		p.cameUp, p.reading = false, true
+		m.do(ReadDevice{})
+		return
+	}
+	m.stepLinks()
+}
+
+// mustObserve reports whether the device has to be read now: a peer has come
+// up, or a link is about to try another address. Then it must be known whether
+// the peer was heard meanwhile, or a handshake that has just succeeded would be
+// thrown away.
+func (m *Machine) mustObserve() bool {
+	if m.pace.cameUp {
+		return true
+	}
+	for _, l := range m.links {
+		if l.trialDue(m.now, m.timing) {
+			return true
+		}
+	}
+	return false
+}
+
+// apply implements Event.
+func (e DeviceRead) apply(m *Machine) {
+	m.pace.reading = false
+	if e.Err != nil {
+		m.log.Warn("device not read", "err", e.Err)
+	}
+	byKey := make(map[[32]byte]*link, len(m.links))
+	for _, l := range m.links {
+		byKey[l.signed.Record.WireGuardKey] = l
+	}
+	for _, s := range e.Peers {
+		if l := byKey[s.PublicKey]; l != nil {
+			l.observe(s, m.now)
+			if sendable(s.Endpoint, m.where.overlay) && l.learn(m.now) {
+				m.saveWithin(m.timing.Save)
+			}
+		}
+	}
+	m.stepLinks()
+}
+
+// stepLinks moves the links, sets the device and probes. Probes wait for the
+// device.
+func (m *Machine) stepLinks() {
+	for _, name := range m.names {
+		l := m.links[name]
+		if nonce, ok := l.step(m.now, m.timing, m.echoEvery()); ok {
+			m.device.held = append(m.device.held, SendEcho{l.signed.Grant.IP, m.echo(EchoAsk, nonce)})
+		}
+	}
+	if n := 4 * len(m.links); len(m.device.held) > n { // the device hangs
+		m.device.held = m.device.held[len(m.device.held)-n:]
+	}
+	m.setDevice()
+	m.report()
+}
+
+// apply implements Event. An echo also tells what its sender has of itself: a
+// newer record or revocation list is fetched from it.
+func (e EchoReceived) apply(m *Machine) {
+	name := m.byIP[e.From]
+	l := m.links[name]
+	if l == nil || !m.opened {
+		return
+	}
+	if e.Echo.Meta.Name != nameHash(name) { // it speaks for another
+		m.count(MetricRefused, "echo")
+		return
+	}
+	l.lastRx = m.now
+	if l.status.LastHandshake.IsZero() {
+		m.pace.cameUp = true // read the device: there has been one
+	}
+	switch e.Echo.Kind {
+	case EchoAsk:
+		m.do(SendEcho{e.From, m.echo(EchoAnswer, e.Echo.Nonce)})
+		if !l.up() && !l.signed.Record.Away {
+			m.askBack(l)
+		}
+	case EchoAnswer:
+		was := l.up()
+		if l.answered(e.Echo.Nonce, m.now, m.echoEvery()) && !was && l.up() {
+			m.pace.cameUp = true
+			m.wakeUp()
+			m.lonely()
+		}
+	}
+	m.heed(name, e.Echo.Meta.Digest)
+	if e.Echo.Revocations > 0 {
+		m.want(wantList, Digest{Version: e.Echo.Revocations}, name)
+	}
+}
+
+// askBack probes a peer that reaches us at once, whatever we were waiting for.
+func (m *Machine) askBack(l *link) {
+	l.quiet = m.now
+	if l.nextAsk.Sub(m.now) > 0 && (l.askedN == 0 || m.now.Sub(l.asked[(l.askedN+3)%4].at) > m.timing.EchoRetry/4) {
+		l.nextAsk = m.now
+		m.wakeUp()
+	}
+}
+
+// echo makes an echo that speaks for this node.
+func (m *Machine) echo(kind byte, nonce uint64) Echo {
+	return Echo{Kind: kind, Nonce: nonce, Meta: metaOf(m.self), Revocations: m.roots.RevocationNumber()}
+}
+
+// echoEvery is the interval of probes to one peer: longer in a large mesh.
+func (m *Machine) echoEvery() time.Duration {
+	return max(m.timing.Echo, time.Duration(len(m.links))*20*time.Millisecond)
+}
+
+// expire drops peers whose certificates have run out.
+func (m *Machine) expire() {
+	for _, l := range m.links {
+		if m.now.After(l.signed.Certificate.NotAfter) {
+			m.refresh(nil)
+			return
+		}
+	}
+}

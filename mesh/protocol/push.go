@@ -1,0 +1,37 @@
+package protocol
+
+import "time"
+
+// push hands a request to every member that can be reached, save one, and tells
+// who has answered it in time.
+func (m *Machine) push(q Request, except string, within time.Duration, then func(acknowledged []string)) {
+	var to []Target
+	for _, name := range m.names {
+		if l := m.links[name]; name != except && (l.up() || l.live(m.now) && !l.signed.Record.Away) {
+			to = append(to, Target{Node: name, To: l.signed.Grant.IP})
+		}
+	}
+	if !m.opened || len(to) == 0 {
+		then(nil)
+		return
+	}
+	m.lastID++
+	m.pushes[m.lastID] = then
+	m.do(Push{ID: m.lastID, To: to, Request: q, Within: within})
+}
+
+// pushSelf hands this node's record to everyone who can be reached, within
+// about a second.
+func (m *Machine) pushSelf(then func(acknowledged []string)) {
+	m.push(Request{Format: Format, From: m.grant.Node, Records: [][]byte{m.self.Envelope}}, "", goodbyeFor, then)
+}
+
+// apply implements Event.
+func (e Pushed) apply(m *Machine) {
+	then := m.pushes[e.ID]
+	if then == nil {
+		return
+	}
+	delete(m.pushes, e.ID)
+	then(e.Acknowledged)
+}

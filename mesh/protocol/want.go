@@ -1,0 +1,149 @@
+package protocol
+
+import (
+	"slices"
+	"time"
+)
+
+// wants is what is known to exist elsewhere, in the order in which it was
+// heard of.
+type wants struct {
+	byNode map[string]*want
+	order  []string        // of byNode; want.index says where
+	asking map[string]bool // members that a fetch is under way from
+	next   time.Time       // when to look at it; zero if nothing is wanted
+	vain   int             // in order: where dropWant goes on
+}
+
+// want is a record, or a revocation list, that is known to exist elsewhere.
+type want struct {
+	digest  Digest
+	sources []string // nodes that have it
+	tries   int
+	next    time.Time
+	index   int
+}
+
+// wantList is the key under which the revocation list is wanted: no node's name.
+const wantList = ""
+
+func newWants() wants { return wants{byNode: map[string]*want{}, asking: map[string]bool{}} }
+
+func (ws *wants) due(now time.Time) bool { return !ws.next.IsZero() && !now.Before(ws.next) }
+
+// look has it looked at then.
+func (ws *wants) look(at time.Time) {
+	if ws.next.IsZero() || at.Before(ws.next) {
+		ws.next = at
+	}
+}
+
+// put adds a want, or replaces the node's.
+func (ws *wants) put(node string, w *want) {
+	if old := ws.byNode[node]; old != nil {
+		w.index = old.index
+	} else {
+		w.index = len(ws.order)
+		ws.order = append(ws.order, node)
+	}
+	ws.byNode[node] = w
+}
+
+// drop takes the want for a node's record out; another takes its place in the order.
+func (ws *wants) drop(node string) {
+	w := ws.byNode[node]
+	if w == nil {
+		return
+	}
+	last := len(ws.order) - 1
+	moved := ws.order[last]
+	ws.order[w.index] = moved
+	ws.byNode[moved].index = w.index
+	ws.order = ws.order[:last]
+	delete(ws.byNode, node)
+}
+
+// want notes that a node, perhaps unknown, has a record that differs from ours.
+// Whoever says so only costs a bounded number of fetches.
+func (m *Machine) want(node string, d Digest, source string) {
+	if m.has(node, d) {
+		return
+	}
+	w := m.wants.byNode[node]
+	if w == nil {
+		if m.book.records[node] == nil && node != wantList && len(m.wants.byNode) >= maxWanted && !m.dropWant() {
+			return
+		}
+		w = &want{}
+		m.wants.put(node, w)
+	}
+	if d.Version > w.digest.Version {
+		w.digest, w.tries = d, 0
+	}
+	if !slices.Contains(w.sources, source) && len(w.sources) < 4 {
+		w.sources = append(w.sources, source)
+	}
+	if !w.next.After(m.now) {
+		m.wants.look(m.now)
+	}
+}
+
+// heed notes what a node has itself told of its record, through the tunnel:
+// whatever others have said of it meanwhile gives way.
+func (m *Machine) heed(node string, d Digest) {
+	if m.has(node, d) {
+		return
+	}
+	next := m.now
+	w := m.wants.byNode[node]
+	if w != nil {
+		if w.digest == d && slices.Equal(w.sources, []string{node}) {
+			return
+		}
+		if paced := next.Add(fetchEvery); w.tries > 0 && w.next.After(next) {
+			next = paced
+			if w.next.Before(paced) {
+				next = w.next
+			}
+		}
+	}
+	m.wants.put(node, &want{digest: d, sources: []string{node}, next: next})
+	if w == nil || next.Before(w.next) { // else it is looked at then anyway
+		m.wants.look(next)
+	}
+}
+
+// dropWant makes room by a record of an unknown node that was asked for in
+// vain, if there is one among some.
+func (m *Machine) dropWant() bool {
+	for range min(16, len(m.wants.order)) {
+		m.wants.vain = (m.wants.vain + 1) % len(m.wants.order)
+		node := m.wants.order[m.wants.vain]
+		if node != wantList && m.book.records[node] == nil && m.wants.byNode[node].tries > 0 {
+			m.wants.drop(node)
+			return true
+		}
+	}
+	return false
+}
+
+// has reports whether what a digest stands for is of no interest.
+func (m *Machine) has(node string, d Digest) bool {
+	if node == wantList {
+		return m.roots.RevocationNumber() >= d.Version
+	}
+	have, ok := Digest{}, false
+	if node == m.grant.Node {
+		have, ok = digestOf(m.self), true
+	} else if s := m.book.records[node]; s != nil {
+		have, ok = digestOf(s), true
+	}
+	return ok && (have.Version > d.Version || have == d || m.conflicts[node] == d)
+}
+
+// satisfy drops the want for a node's record if it is here now.
+func (m *Machine) satisfy(node string) {
+	if w := m.wants.byNode[node]; w != nil && m.has(node, w.digest) {
+		m.wants.drop(node)
+	}
+}
