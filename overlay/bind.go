@@ -24,7 +24,8 @@ import (
 // fills only 4 of their 16 bytes (wireguard-go ecfc5a8, conn/bind_std.go,
 // Send). Its offloads cannot be switched off either.
 type udpBind struct {
-	offload bool
+	offload  bool
+	inflight *inflight // nil: received packets are not bounded
 
 	mu     sync.RWMutex // guards the fields below
 	v4, v6 *udpSocket   // nil if closed, or if the host has no such family
@@ -49,8 +50,8 @@ const (
 )
 
 // newBind returns a closed bind. Without offload it handles datagrams one by
-// one.
-func newBind(offload bool) *udpBind { return &udpBind{offload: offload} }
+// one. What it receives counts in f until somebody says that it is done.
+func newBind(offload bool, f *inflight) *udpBind { return &udpBind{offload: offload, inflight: f} }
 
 // Open implements conn.Bind.
 func (b *udpBind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
@@ -71,6 +72,7 @@ func (b *udpBind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 		var fns []conn.ReceiveFunc
 		for _, s := range []*udpSocket{v4, v6} {
 			if s != nil {
+				s.inflight = b.inflight
 				fns = append(fns, s.receiver(b.BatchSize()))
 				port = s.port()
 			}
@@ -105,7 +107,7 @@ func (b *udpBind) Close() error {
 	var errs []error
 	for _, s := range []*udpSocket{b.v4, b.v6} {
 		if s != nil {
-			errs = append(errs, s.conn.Close())
+			errs = append(errs, s.close())
 		}
 	}
 	b.v4, b.v6 = nil, nil

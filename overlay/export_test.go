@@ -125,7 +125,7 @@ func Adoption(exists, ours bool, kind string, want Datapath) string {
 }
 
 // NewBind is newBind.
-func NewBind(offload bool) conn.Bind { return newBind(offload) }
+func NewBind(offload bool) conn.Bind { return newBind(offload, nil) }
 
 // EndpointFrom makes an endpoint with a source address.
 func EndpointFrom(dst netip.AddrPort, src netip.Addr) conn.Endpoint {
@@ -178,3 +178,23 @@ func (g Glare) Release(now time.Time, n int) ([][]byte, time.Time) {
 
 // Counts returns the own initiations remembered and the packets held.
 func (g Glare) Counts() (own, held int) { return len(g.g.own), g.g.held }
+
+// Repeater drives a repeater.
+type Repeater struct{ r *repeater }
+
+// MaxRepeated is maxRepeated.
+const MaxRepeated = maxRepeated
+
+// NewRepeater is newRepeater.
+func NewRepeater(send func(packet []byte, to netip.AddrPort)) Repeater {
+	return Repeater{newRepeater(send)}
+}
+
+// Send notes that b leaves for to.
+func (r Repeater) Send(b []byte, to netip.AddrPort) { r.r.sending([][]byte{b}, to) }
+
+// Receive takes one datagram.
+func (r Repeater) Receive(b []byte) { r.r.received(b) }
+
+// Close ends all repetitions.
+func (r Repeater) Close() { r.r.close() }

@@ -47,11 +47,14 @@ type udpSocket struct {
 	gso  atomic.Bool // datagrams may be sent coalesced
 	pool sync.Pool   // of *sendBatch
 
-	glare *glare
+	glare    *glare
+	inflight *inflight // of the device; nil: what is received is not bounded
+	again    *repeater
 }
 
 func newSocket(c *net.UDPConn, six, gso, gro bool) *udpSocket {
 	s := &udpSocket{conn: c, six: six, gro: gro, glare: newGlare()}
+	s.again = newRepeater(s.repeat)
 	s.gso.Store(gso)
 	if six {
 		s.pc = ipv6.NewPacketConn(c)
@@ -70,10 +73,24 @@ func newSocket(c *net.UDPConn, six, gso, gro bool) *udpSocket {
 
 func (s *udpSocket) port() uint16 { return s.conn.LocalAddr().(*net.UDPAddr).AddrPort().Port() }
 
+// close ends all that the socket does.
+func (s *udpSocket) close() error {
+	s.again.close()
+	return s.conn.Close()
+}
+
+// repeat sends a packet again. That it is lost is no error.
+func (s *udpSocket) repeat(packet []byte, to netip.AddrPort) {
+	bufs := [][]byte{packet}
+	s.glare.sending(bufs, to)
+	_ = s.write(bufs, &endpoint{dst: to}, false)
+}
+
 // send sends bufs, in the cheapest way that works. Datagrams that went out
 // before an error are sent again; WireGuard drops doubles.
 func (s *udpSocket) send(bufs [][]byte, e *endpoint) error {
 	s.glare.sending(bufs, e.dst)
+	s.again.sending(bufs, e.dst)
 	gso := s.gso.Load()
 	for {
 		err := s.write(bufs, e, gso)
@@ -206,7 +223,12 @@ func (s *udpSocket) receiver(batch int) conn.ReceiveFunc {
 		}
 		return out, nil
 	}
+	var kept taken
 	return func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
+		if s.inflight != nil {
+			s.inflight.add(kept.of(bufs))
+			s.inflight.wait()
+		}
 		n, err := read(bufs, sizes, eps)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			n, due := s.glare.release(bufs, sizes, eps, time.Now())
@@ -215,8 +237,16 @@ func (s *udpSocket) receiver(batch int) conn.ReceiveFunc {
 		if err != nil {
 			return n, err
 		}
+		for i, size := range sizes[:n] {
+			if size == responseSize || size == cookieSize {
+				s.again.received(bufs[i][:size])
+			}
+		}
 		if due := s.glare.received(bufs[:n], sizes[:n], eps[:n]); !due.IsZero() {
 			err = s.conn.SetReadDeadline(due)
+		}
+		if s.inflight != nil {
+			kept.note(bufs, sizes[:n])
 		}
 		return n, err
 	}
