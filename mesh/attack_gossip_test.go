@@ -185,12 +185,7 @@ func TestAttackByGossip(t *testing.T) {
 			s.tcp([]byte("GET / HTTP/1.1\r\n\r\n"))
 		}},
 	}
-	for _, a := range attacks {
-		if a.metric == "" {
-			a.metric = "gossip_refused"
-		}
-		t.Run(a.name, a.run)
-	}
+	runAttacks(t, "gossip_refused", attacks)
 }
 
 // TestAttackOnOwnPort: our own packets and requests, from a member that lies,
@@ -233,12 +228,7 @@ func TestAttackOnOwnPort(t *testing.T) {
 			s.record([]byte("so that something is counted: WireGuard drops without a word"))
 		}},
 	}
-	for _, a := range attacks {
-		if a.metric == "" {
-			a.metric = "gossip_refused"
-		}
-		t.Run(a.name, a.run)
-	}
+	runAttacks(t, "gossip_refused", attacks)
 }
 
 // hold opens connections to every honest node, begins to say something on each

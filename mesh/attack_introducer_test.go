@@ -182,8 +182,5 @@ func TestAttackAtIntroducer(t *testing.T) {
 			pause(10 * time.Second)
 		}},
 	}
-	for _, a := range attacks {
-		a.metric = "introductions"
-		t.Run(a.name, a.run)
-	}
+	runAttacks(t, "introductions", attacks)
 }

@@ -68,52 +68,52 @@ func key(hex byte, rest ...byte) func(*siege) {
 // TestAttackByRecord: records that lie, pushed by a member to all others.
 func TestAttackByRecord(t *testing.T) {
 	attacks := []attack{
-		{name: "forged signature", metric: "records", label: "forged", do: func(s *siege) {
+		{name: "forged signature", label: "forged", do: func(s *siege) {
 			env := s.own(func(*identity.Record) {})
 			env[len(env)-1] ^= 1
 			s.record(env)
 		}},
-		{name: "another's record under one's own signature", metric: "records", label: "forged", do: func(s *siege) {
+		{name: "another's record under one's own signature", label: "forged", do: func(s *siege) {
 			victim := s.honest[1]
 			payload, _ := json.Marshal(identity.Record{Format: 1, Node: victim.name, Version: version(), WireGuardKey: wgKey(s.liar)})
 			s.record(forge(forRecord, payload, s.liar.cfg.Bundle.Key, victim.cfg.Bundle.Certificate.Raw))
 		}},
-		{name: "a signature made for another purpose", metric: "records", label: "forged", do: func(s *siege) {
+		{name: "a signature made for another purpose", label: "forged", do: func(s *siege) {
 			payload, _ := json.Marshal(identity.Record{Format: 1, Node: s.liar.name, Version: version(), WireGuardKey: wgKey(s.liar)})
 			s.record(forge(forRevocations, payload, s.liar.cfg.Bundle.Key, s.liar.cfg.Bundle.Certificate.Raw))
 		}},
-		{name: "wrong CA", metric: "records", label: "untrusted", do: func(s *siege) {
+		{name: "wrong CA", label: "untrusted", do: func(s *siege) {
 			s.record(s.under(newBundle(s.t, newCA(s.t, "test"), "node-2", 2)))
 		}},
-		{name: "a certificate signed by a member", metric: "records", label: "untrusted", do: func(s *siege) {
+		{name: "a certificate signed by a member", label: "untrusted", do: func(s *siege) {
 			s.record(s.crafted(certify{
 				grant:  identity.Grant{Node: "node-9", IP: overlayIP(9), Routes: []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16")}},
 				issuer: s.liar.cfg.Bundle.Certificate, issuerKey: s.liar.cfg.Bundle.Key, key: s.liar.cfg.Bundle.Key,
 			}))
 		}},
-		{name: "expired", metric: "records", label: "expired", do: func(s *siege) {
+		{name: "expired", label: "expired", do: func(s *siege) {
 			s.record(s.crafted(certify{grant: identity.Grant{Node: "node-2", IP: overlayIP(2)},
 				notBefore: time.Now().Add(-48 * time.Hour), notAfter: time.Now().Add(-time.Hour)}))
 		}},
-		{name: "not yet valid", metric: "records", label: "expired", do: func(s *siege) {
+		{name: "not yet valid", label: "expired", do: func(s *siege) {
 			s.record(s.crafted(certify{grant: identity.Grant{Node: "node-2", IP: overlayIP(2)},
 				notBefore: time.Now().Add(time.Hour), notAfter: time.Now().Add(48 * time.Hour)}))
 		}},
-		{name: "replayed old version", metric: "records", label: "older", do: func(s *siege) {
+		{name: "replayed old version", label: "older", do: func(s *siege) {
 			for range 20 {
 				s.record(sign(s.t, s.honest[1].cfg.Bundle, identity.Record{Version: 1, WireGuardKey: wgKey(s.liar)}))
 			}
 		}},
-		{name: "equal version, other content", metric: "records", label: "conflict", do: func(s *siege) {
+		{name: "equal version, other content", label: "conflict", do: func(s *siege) {
 			v := version()
 			for i := range 20 {
 				s.record(s.own(func(r *identity.Record) { r.Version, r.Network = v, fmt.Sprint(i) }))
 			}
 		}},
-		{name: "oversize record", metric: "records", label: "oversize", do: func(s *siege) {
+		{name: "oversize record", label: "oversize", do: func(s *siege) {
 			s.record(forge(forRecord, make([]byte, identity.MaxEnvelope), s.liar.cfg.Bundle.Key, s.liar.cfg.Bundle.Certificate.Raw))
 		}},
-		{name: "too many endpoints", metric: "records", label: "oversize", do: func(s *siege) {
+		{name: "too many endpoints", label: "oversize", do: func(s *siege) {
 			r := identity.Record{Format: 1, Node: s.liar.name, Version: version(), WireGuardKey: wgKey(s.liar)}
 			for i := range identity.MaxEndpoints + 1 {
 				r.Endpoints = append(r.Endpoints, identity.Endpoint{Addr: netip.AddrPortFrom(publicIP(9), uint16(i+1)), Kind: identity.KindPublic})
@@ -121,31 +121,31 @@ func TestAttackByRecord(t *testing.T) {
 			payload, _ := json.Marshal(r)
 			s.record(forge(forRecord, payload, s.liar.cfg.Bundle.Key, s.liar.cfg.Bundle.Certificate.Raw))
 		}},
-		{name: "garbage", metric: "records", label: "malformed", do: func(s *siege) { s.record([]byte("garbage")) }},
-		{name: "another's overlay address", metric: "records", label: "grant", do: func(s *siege) {
+		{name: "garbage", label: "malformed", do: func(s *siege) { s.record([]byte("garbage")) }},
+		{name: "another's overlay address", label: "grant", do: func(s *siege) {
 			victim := s.honest[1]
 			payload, _ := json.Marshal(identity.Record{Format: 1, Node: victim.name, Version: version(), WireGuardKey: wgKey(s.liar)})
 			s.record(forge(forRecord, payload, s.liar.cfg.Bundle.Key, s.liar.cfg.Bundle.Certificate.Raw))
 		}},
-		{name: "another's IPv6 address", metric: "records", label: "grant", do: func(s *siege) {
+		{name: "another's IPv6 address", label: "grant", do: func(s *siege) {
 			s.record(s.crafted(certify{grant: identity.Grant{Node: "node-60", IP: overlayIP(60)}, ip6: s.honest[1].mesh.Grant().IP6}))
 		}},
-		{name: "an address outside the mesh", metric: "records", label: "grant", do: func(s *siege) {
+		{name: "an address outside the mesh", label: "grant", do: func(s *siege) {
 			s.record(s.crafted(certify{grant: identity.Grant{Node: "node-60", IP: netip.MustParseAddr("8.8.8.8")}}))
 		}},
-		{name: "the metadata address as one's own", metric: "records", label: "grant", do: func(s *siege) {
+		{name: "the metadata address as one's own", label: "grant", do: func(s *siege) {
 			s.record(s.crafted(certify{grant: identity.Grant{Node: "node-60", IP: netip.MustParseAddr("169.254.169.254")}}))
 		}},
-		{name: "the whole of IPv4", metric: "records", label: "grant", do: route("0.0.0.0/0")},
-		{name: "the whole of IPv6", metric: "records", label: "grant", do: route("::/0")},
-		{name: "the metadata address", metric: "records", label: "grant", do: route("169.254.169.254/32")},
-		{name: "a subnet of the mesh", metric: "records", label: "grant", do: route("10.66.0.0/24")},
-		{name: "a subnet in the record, outside the grant", metric: "records", label: "newer", do: func(s *siege) {
+		{name: "the whole of IPv4", label: "grant", do: route("0.0.0.0/0")},
+		{name: "the whole of IPv6", label: "grant", do: route("::/0")},
+		{name: "the metadata address", label: "grant", do: route("169.254.169.254/32")},
+		{name: "a subnet of the mesh", label: "grant", do: route("10.66.0.0/24")},
+		{name: "a subnet in the record, outside the grant", label: "newer", do: func(s *siege) {
 			payload := fmt.Sprintf(`{"format":1,"node":%q,"version":%d,"wireGuardKey":%q,"routes":["192.168.7.0/24"],"allowedIPs":["0.0.0.0/0"],"ip":"10.66.0.2"}`,
 				s.liar.name, version(), s.liar.cfg.PrivateKey.Public())
 			s.record(forge(forRecord, []byte(payload), s.liar.cfg.Bundle.Key, s.liar.cfg.Bundle.Certificate.Raw))
 		}},
-		{name: "the metadata address as an endpoint", metric: "records", label: "newer", do: func(s *siege) {
+		{name: "the metadata address as an endpoint", label: "newer", do: func(s *siege) {
 			s.record(s.own(func(r *identity.Record) {
 				for _, a := range []string{"169.254.169.254:80", "127.0.0.1:51820", "10.66.0.2:51820"} {
 					r.Endpoints = append(r.Endpoints, identity.Endpoint{Addr: netip.MustParseAddrPort(a), Kind: identity.KindPublic})
@@ -153,18 +153,18 @@ func TestAttackByRecord(t *testing.T) {
 			}))
 			s.die() // so that its addresses are tried in turn
 		}},
-		{name: "a WireGuard key of zeros", metric: "records", label: "malformed", do: key(0)},
-		{name: "a WireGuard key of small order", metric: "records", label: "malformed", do: key(1)},
-		{name: "another WireGuard key of small order", metric: "records", label: "malformed", do: func(s *siege) {
+		{name: "a WireGuard key of zeros", label: "malformed", do: key(0)},
+		{name: "a WireGuard key of small order", label: "malformed", do: key(1)},
+		{name: "another WireGuard key of small order", label: "malformed", do: func(s *siege) {
 			p := bytes.Repeat([]byte{0xff}, 31) // p - 1
 			p[30] = 0x7f
 			key(0xec, p...)(s)
 		}},
-		{name: "a WireGuard key of 31 bytes", metric: "records", label: "malformed", do: func(s *siege) {
+		{name: "a WireGuard key of 31 bytes", label: "malformed", do: func(s *siege) {
 			payload := fmt.Sprintf(`{"format":1,"node":%q,"version":%d,"wireGuardKey":"AAAA"}`, s.liar.name, version())
 			s.record(forge(forRecord, []byte(payload), s.liar.cfg.Bundle.Key, s.liar.cfg.Bundle.Certificate.Raw))
 		}},
-		{name: "the victim's WireGuard key", metric: "records", label: "clash", do: func(s *siege) {
+		{name: "the victim's WireGuard key", label: "clash", do: func(s *siege) {
 			for range 10 {
 				for _, victim := range s.honest { // for each of whom one is its own
 					s.record(s.own(func(r *identity.Record) { r.WireGuardKey = wgKey(victim) }))
@@ -172,22 +172,20 @@ func TestAttackByRecord(t *testing.T) {
 				}
 			}
 		}},
-		{name: "a name with a space", metric: "records", label: "grant", do: named("node 2")},
-		{name: "a name with a newline", metric: "records", label: "grant", do: named("node-2\n127.0.0.1 evil")},
-		{name: "a name of 3 KiB", metric: "records", label: "grant", do: named(strings.Repeat("x", 3<<10))},
-		{name: "a name of 1 MB", metric: "records", label: "oversize", do: func(s *siege) {
+		{name: "a name with a space", label: "grant", do: named("node 2")},
+		{name: "a name with a newline", label: "grant", do: named("node-2\n127.0.0.1 evil")},
+		{name: "a name of 3 KiB", label: "grant", do: named(strings.Repeat("x", 3<<10))},
+		{name: "a name of 1 MB", label: "oversize", do: func(s *siege) {
 			payload := fmt.Sprintf(`{"format":1,"node":%q,"version":1}`, strings.Repeat("x", 1<<20-100))
 			s.record(forge(forRecord, []byte(payload), s.liar.cfg.Bundle.Key, s.liar.cfg.Bundle.Certificate.Raw))
 		}},
-		{name: "left and back, and again", metric: "records", label: "newer", do: func(s *siege) {
+		{name: "left and back, and again", label: "newer", do: func(s *siege) {
 			for i := range 300 {
 				s.record(s.own(func(r *identity.Record) { r.Version, r.Left = version()+uint64(i), i%2 == 0 }))
 			}
 		}},
 	}
-	for _, a := range attacks {
-		t.Run(a.name, a.run)
-	}
+	runAttacks(t, "records", attacks)
 }
 
 // TestAttackByRevocationList: lists that would put honest nodes out.
@@ -235,8 +233,5 @@ func TestAttackByRevocationList(t *testing.T) {
 		{name: "oversize", label: "oversize", do: func(s *siege) { push(s, make([]byte, identity.MaxRevocations+1)) }},
 		{name: "garbage", label: "malformed", do: func(s *siege) { push(s, []byte("garbage")) }},
 	}
-	for _, a := range attacks {
-		a.metric = "revocation_lists"
-		t.Run(a.name, a.run)
-	}
+	runAttacks(t, "revocation_lists", attacks)
 }

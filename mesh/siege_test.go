@@ -45,9 +45,24 @@ type siege struct {
 type attack struct {
 	name   string
 	do     func(*siege)
-	metric string // cbnet_mesh_..._total
+	metric string // cbnet_mesh_..._total; empty means that of the whole suite
 	label  string
 	settle time.Duration // until the effects are over; 0 means 20 s
+}
+
+// runAttacks runs a suite; with -short its first attack only.
+func runAttacks(t *testing.T, metric string, attacks []attack) {
+	for i, a := range attacks {
+		if a.metric == "" {
+			a.metric = metric
+		}
+		t.Run(a.name, func(t *testing.T) {
+			if testing.Short() && i > 0 {
+				t.Skip("simulates a minute of five nodes; runs without -short, in make test too")
+			}
+			a.run(t)
+		})
+	}
 }
 
 // allowed bounds what an attack may leave behind.

@@ -121,13 +121,11 @@ func (h *Host) Dial(ctx context.Context, from netip.Addr, addr string) (net.Conn
 		}
 		mine, others = newSlow(near), newSlow(far)
 	}
-	select {
-	case l.conns <- others:
-		return mine, nil
-	default:
+	if !l.queue(others) {
 		closeBoth(mine, others)
 		return nil, fmt.Errorf("%s: backlog full: %w", addr, ErrRefused)
 	}
+	return mine, nil
 }
 
 // connect finds who listens at an address and makes both ends of a connection.
@@ -232,11 +230,44 @@ type listener struct {
 	addr   netip.AddrPort
 	conns  chan net.Conn
 	done   chan struct{}
-	once   sync.Once
 	forget func()
+
+	mu   sync.Mutex // guards over
+	over bool
 }
 
-func (l *listener) shut() { l.once.Do(func() { close(l.done) }) }
+// shut ends the listener, and the connections that nobody will accept.
+func (l *listener) shut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return
+	}
+	l.over = true
+	close(l.done)
+	for len(l.conns) > 0 {
+		select {
+		case c := <-l.conns:
+			_ = c.Close()
+		default:
+		}
+	}
+}
+
+// queue puts a connection into the backlog unless that is full.
+func (l *listener) queue(c net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return false
+	}
+	select {
+	case l.conns <- c:
+		return true
+	default:
+		return false
+	}
+}
 
 // Accept implements net.Listener.
 func (l *listener) Accept() (net.Conn, error) {
