@@ -14,21 +14,19 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cbnet-io/cbnet/api"
+	"github.com/cbnet-io/cbnet/internal/cli"
 	"github.com/cbnet-io/cbnet/internal/version"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	context.AfterFunc(ctx, stop) // a second signal ends whatever hangs
+	ctx, stop := cli.Context()
 	err := interrupted(ctx, newCommand().ExecuteContext(ctx))
 	stop()
 	os.Exit(report(os.Stderr, err))
@@ -116,9 +114,7 @@ func report(w io.Writer, err error) int {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		err = fmt.Errorf("%w\nit is another server than the context says, or its authority was made anew: use its present admin.context, or cbctl login", err)
 	}
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(w, "cbctl: %s\n", strings.TrimSuffix(line, "\n"))
-	}
+	cli.Write(w, "cbctl", err)
 	if _, ok := errors.AsType[usageError](err); ok {
 		return 2
 	}

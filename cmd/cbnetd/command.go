@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cbnet-io/cbnet/internal/cli"
 	"github.com/cbnet-io/cbnet/internal/version"
 	"github.com/cbnet-io/cbnet/node"
 	"github.com/cbnet-io/cbnet/node/control"
@@ -58,7 +59,7 @@ func newCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&check, "check", false, "check flags and files, change nothing, and end")
 	cmd.Flags().BoolVar(&cleanup, "cleanup", false, "remove what a crash left of the interface, and end")
 	cmd.Flags().BoolVar(&showVer, "version", false, "print the version, and end")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.Usage(err) })
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.AddCommand(newInstallCommand(), newUninstallCommand())
 	return cmd
@@ -66,7 +67,7 @@ func newCommand() *cobra.Command {
 
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("%q: %s takes no arguments, only flags", args[0], cmd.CommandPath())}
+		return cli.Usage(fmt.Errorf("%q: %s takes no arguments, only flags", args[0], cmd.CommandPath()))
 	}
 	return nil
 }

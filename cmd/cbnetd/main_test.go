@@ -23,6 +23,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/cbnet-io/cbnet/identity"
+	"github.com/cbnet-io/cbnet/internal/cli"
 	"github.com/cbnet-io/cbnet/node"
 )
 
@@ -198,7 +199,7 @@ func TestReport(t *testing.T) {
 	}{
 		{"done", nil, 0, ""},
 		{"failed", plain, 1, "cbnetd: broken\n"},
-		{"usage", usageError{plain}, 2, "cbnetd: broken\ncbnetd: see cbnetd --help\n"},
+		{"usage", cli.Usage(plain), 2, "cbnetd: broken\ncbnetd: see cbnetd --help\n"},
 		{"input", errors.Join(&node.InputError{What: "--port", Err: plain}, plain), 2, "cbnetd: --port: broken\ncbnetd: broken\n"},
 		{"locked", &node.LockedError{Dir: "/s", Pid: 7}, 1, "cbnetd: state /s: another cbnetd with pid 7 uses it: stop that one first, or use another --state and --interface\n"},
 	} {

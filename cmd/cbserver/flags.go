@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/cbnet-io/cbnet/identity"
+	"github.com/cbnet-io/cbnet/internal/cli"
 	"github.com/cbnet-io/cbnet/internal/version"
 	"github.com/cbnet-io/cbnet/node"
 )
@@ -48,21 +49,21 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("%q: cbserver takes no arguments, only flags", args[0])}
+				return cli.Usage(fmt.Errorf("%q: cbserver takes no arguments, only flags", args[0]))
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := f.config(cmd.ErrOrStderr())
 			if err != nil {
-				return usageError{err}
+				return cli.Usage(err)
 			}
 			return run(cmd.Context(), c, cmd.OutOrStdout())
 		},
 	}
 	f.register(cmd.Flags())
 	cmd.SetVersionTemplate("cbserver {{.Version}}\n")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.Usage(err) })
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	return cmd
 }

@@ -12,41 +12,14 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"io"
 	"os"
-	"os/signal"
-	"strings"
-	"syscall"
+
+	"github.com/cbnet-io/cbnet/internal/cli"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	ctx, stop := cli.Context()
 	err := newCommand().ExecuteContext(ctx)
 	stop()
-	os.Exit(report(os.Stderr, err))
-}
-
-// usageError is a fault in the command line.
-type usageError struct{ error }
-
-// Unwrap returns the cause.
-func (e usageError) Unwrap() error { return e.error }
-
-// report writes an error, each fault on a line of its own, and returns the exit
-// code.
-func report(w io.Writer, err error) int {
-	if err == nil {
-		return 0
-	}
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(w, "cbserver: %s\n", strings.TrimSuffix(line, "\n"))
-	}
-	if _, ok := errors.AsType[usageError](err); ok {
-		fmt.Fprintln(w, "cbserver: see cbserver --help")
-		return 2
-	}
-	return 1
+	os.Exit(cli.Report(os.Stderr, "cbserver", err))
 }

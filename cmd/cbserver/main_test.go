@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/cbnet-io/cbnet/api"
+	"github.com/cbnet-io/cbnet/internal/cli"
 	"github.com/cbnet-io/cbnet/server/pki"
 	"github.com/cbnet-io/cbnet/server/servertest"
 )
@@ -25,7 +26,7 @@ func execute(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	cmd.SetArgs(args)
 	cmd.SetOut(&out)
 	cmd.SetErr(io.Discard)
-	code = report(&errs, cmd.ExecuteContext(t.Context()))
+	code = cli.Report(&errs, "cbserver", cmd.ExecuteContext(t.Context()))
 	return code, out.String(), errs.String()
 }
 
@@ -182,7 +183,7 @@ func TestAdminContext(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	var b bytes.Buffer
-	if code := report(&b, errors.Join(errors.New("a"), errors.New("b"))); code != 1 || b.String() != "cbserver: a\ncbserver: b\n" {
+	if code := cli.Report(&b, "cbserver", errors.Join(errors.New("a"), errors.New("b"))); code != 1 || b.String() != "cbserver: a\ncbserver: b\n" {
 		t.Errorf("exit %d: %q", code, b.String())
 	}
 }
