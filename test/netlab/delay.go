@@ -1,7 +1,6 @@
 package netlab
 
 import (
-	"container/heap"
 	"context"
 	"sync"
 	"time"
@@ -50,7 +49,7 @@ func (d *delayLine) add(due time.Duration, to *uplink, packet []byte) bool {
 	}
 	d.seq++
 	first := len(d.heap) == 0 || due < d.heap[0].due
-	heap.Push(&d.heap, delayed{due, d.seq, to, buf})
+	d.heap.push(delayed{due, d.seq, to, buf})
 	d.mu.Unlock()
 	if first {
 		select {
@@ -82,37 +81,68 @@ func (d *delayLine) run(ctx context.Context) {
 }
 
 // deliver writes what is due and returns how long the next one has.
-func (d *delayLine) deliver() (time.Duration, bool) {
+func (d *delayLine) deliver() (next time.Duration, waiting bool) {
 	for {
-		now := d.now()
-		d.mu.Lock()
-		if len(d.heap) == 0 || d.heap[0].due > now {
-			defer d.mu.Unlock()
-			if len(d.heap) == 0 {
-				return 0, false
-			}
-			return d.heap[0].due - now, true
+		p, next, waiting := d.take()
+		if p.data == nil {
+			return next, waiting
 		}
-		p := heap.Pop(&d.heap).(delayed)
-		d.mu.Unlock()
 		p.to.write(*p.data)
 		d.pool.Put(p.data)
 	}
 }
 
-// delayHeap implements heap.Interface by time, then by order of coming.
+// take returns the first packet if it is due, else how long it has.
+func (d *delayLine) take() (p delayed, next time.Duration, waiting bool) {
+	now := d.now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.heap) == 0 {
+		return delayed{}, 0, false
+	}
+	if due := d.heap[0].due; due > now {
+		return delayed{}, due - now, true
+	}
+	return d.heap.pop(), 0, true
+}
+
+// delayHeap is a binary heap by time, then by order of coming. It is not that of
+// container/heap, which allocates for each packet.
 type delayHeap []delayed
 
-func (h delayHeap) Len() int      { return len(h) }
-func (h delayHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h delayHeap) Less(i, j int) bool {
+func (h delayHeap) less(i, j int) bool {
 	return h[i].due < h[j].due || h[i].due == h[j].due && h[i].seq < h[j].seq
 }
-func (h *delayHeap) Push(x any) { *h = append(*h, x.(delayed)) }
-func (h *delayHeap) Pop() any {
-	old := *h
-	last := old[len(old)-1]
-	old[len(old)-1] = delayed{}
-	*h = old[:len(old)-1]
-	return last
+
+func (h *delayHeap) push(p delayed) {
+	*h = append(*h, p)
+	for i := len(*h) - 1; i > 0; {
+		up := (i - 1) / 2
+		if !h.less(i, up) {
+			return
+		}
+		(*h)[i], (*h)[up] = (*h)[up], (*h)[i]
+		i = up
+	}
+}
+
+func (h *delayHeap) pop() delayed {
+	l := *h
+	first, end := l[0], len(l)-1
+	l[0], l[end] = l[end], delayed{}
+	l = l[:end]
+	*h = l
+	for i := 0; ; {
+		least := i
+		for _, child := range [2]int{2*i + 1, 2*i + 2} {
+			if child < end && l.less(child, least) {
+				least = child
+			}
+		}
+		if least == i {
+			return first
+		}
+		l[i], l[least] = l[least], l[i]
+		i = least
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -57,6 +58,9 @@ func New(t testing.TB, o Options) *Lab {
 		t.Fatalf("netlab: %v", err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("netlab:\n%s", l)
+		}
 		if err := l.close(); err != nil {
 			t.Errorf("netlab: remove: %v", err)
 		}
@@ -108,6 +112,34 @@ func (l *Lab) Sites() []*Site {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]*Site(nil), l.sites...)
+}
+
+// String tells what is where and what the internet did, for people; it is logged
+// when the test fails.
+func (l *Lab) String() string {
+	var b strings.Builder
+	for _, s := range l.Sites() {
+		fmt.Fprintf(&b, "site %s: NAT %s, %s", s.Name, s.opts.NAT, s.lan)
+		if a := s.Public(); a.IsValid() {
+			fmt.Fprintf(&b, " behind %s", a)
+		}
+		b.WriteByte('\n')
+		for _, h := range s.Hosts() {
+			fmt.Fprintf(&b, "  host %s: %s", h.Name, h.Addr())
+			if p := h.Public(); p != h.Addr() {
+				fmt.Fprintf(&b, ", seen as %s", p)
+			}
+			if a := h.Addr6(); a.IsValid() {
+				fmt.Fprintf(&b, ", %s", a)
+			}
+			if h.isDown() {
+				b.WriteString(", link down")
+			}
+			b.WriteByte('\n')
+		}
+	}
+	fmt.Fprintf(&b, "internet: %+v\n", l.Internet.Counters())
+	return b.String()
 }
 
 // close removes everything: processes first, so that nobody sees the rest go.

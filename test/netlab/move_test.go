@@ -1,6 +1,7 @@
 package netlab_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/cbnet-io/cbnet/test/netlab"
@@ -58,6 +59,13 @@ func TestChangesOfPlace(t *testing.T) {
 		}
 		must(a.Move(s1))
 		reach(t, b, a.Public(), true)
+		must(b.Down())
+		for _, want := range []string{"site s2: NAT one-to-one, 192.168.2.0/24\n", "site s3: NAT easy, 192.168.3.0/24 behind " + s3.Public().String(),
+			"host b: " + b.Addr().String() + ", seen as " + b.Public().String() + ", " + b.Addr6().String() + ", link down\n"} {
+			if !strings.Contains(lab.String(), want) {
+				t.Errorf("no %q in\n%s", want, lab)
+			}
+		}
 		if got := len(s1.Hosts()) + len(s2.Hosts()) + len(s3.Hosts()); got != len(lab.Hosts()) {
 			t.Errorf("%d hosts at the sites, want %d", got, len(lab.Hosts()))
 		}

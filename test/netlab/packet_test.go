@@ -2,7 +2,9 @@ package netlab
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"slices"
@@ -161,15 +163,31 @@ func TestForward(t *testing.T) {
 	}
 }
 
+// BenchmarkForward is the work of this package for one packet, without that of
+// the kernel; [BenchmarkInternet] has both.
+func BenchmarkForward(b *testing.B) {
+	for name, l := range map[string]Link{"perfect": {}, "delay": {Delay: ms, Jitter: ms, Loss: 0.01, Rate: 1e12}} {
+		b.Run(name, func(b *testing.B) {
+			n, from := paper(b, l)
+			packet := udp4(1400)
+			b.ReportAllocs()
+			for b.Loop() {
+				n.forward(from, packet)
+				n.line.deliver()
+			}
+		})
+	}
+}
+
 // FuzzForward: no bytes from a site disturb the internet.
 func FuzzForward(f *testing.F) {
 	f.Add(udp4(100))
 	f.Add(udp6(100))
 	f.Add([]byte{0x4f, 1})
+	n, from := paper(f, Link{MTU: 64, Delay: time.Hour, Duplicate: 0.5})
 	f.Fuzz(func(t *testing.T, packet []byte) {
-		n, from := paper(t, Link{MTU: 64, Delay: time.Hour, Duplicate: 0.5})
-		n.forward(from, packet)
 		before := slices.Clone(packet)
+		n.forward(from, packet)
 		if got := tooBig(packet, 1300); got != nil && (len(got) > 1280 || len(got) < 36) {
 			t.Errorf("answer of %d bytes", len(got))
 		}
@@ -219,6 +237,27 @@ func TestDelayLine(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDelayHeap: packets leave a heap in order, whatever the order of coming.
+func TestDelayHeap(t *testing.T) {
+	dice := rand.New(rand.NewPCG(1, 2))
+	var h delayHeap
+	var want []delayed
+	for i := range uint64(1000) {
+		p := delayed{due: time.Duration(dice.IntN(100)), seq: i}
+		h.push(p)
+		want = append(want, p)
+	}
+	slices.SortStableFunc(want, func(a, b delayed) int { return cmp.Compare(a.due, b.due) })
+	for i, w := range want {
+		if got := h.pop(); got != w {
+			t.Fatalf("packet %d: due %d, number %d; want %d, %d", i, got.due, got.seq, w.due, w.seq)
+		}
+	}
+	if len(h) != 0 {
+		t.Errorf("%d packets are left", len(h))
+	}
 }
 
 func TestStatsOf(t *testing.T) {

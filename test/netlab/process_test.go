@@ -48,15 +48,15 @@ func TestHostsAreApart(t *testing.T) {
 	lab := netlab.New(t, netlab.Options{})
 	s := lab.Site("s", netlab.SiteOptions{IPv6: true})
 	a, b := s.Host("a"), s.Host("b")
-	file := filepath.Join(t.TempDir(), "file")
-	shell(t, a, "echo x > /var/run/only-a && echo y > "+file)
+	file, mark := filepath.Join(t.TempDir(), "file"), fmt.Sprintf("/run/only-a-%d", os.Getpid())
+	shell(t, a, "echo x > /var"+mark+" && echo y > "+file)
 	if got := shell(t, b, "ls /run; cat "+file); got != "y" {
 		t.Errorf("b has in /run and the shared file: %q, want nothing and y", got)
 	}
-	if _, err := os.Stat("/run/only-a"); err == nil {
+	if _, err := os.Stat(mark); err == nil {
 		t.Error("the test has what host a has in /run")
 	}
-	if err := a.Do(func() error { _, err := os.Stat("/run/only-a"); return err }); err != nil {
+	if err := a.Do(func() error { _, err := os.Stat(mark); return err }); err != nil {
 		t.Errorf("Go code at a host: %v", err)
 	}
 	if got := shell(t, a, "ls /sys/class/net; pwd"); got != "eth0\nlo\n"+cwd(t) {

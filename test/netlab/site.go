@@ -28,6 +28,7 @@ const (
 
 	// NATEasy: all hosts leave with one public address, with the port they had
 	// if that is free; the same for every destination. Only answers are let in.
+	// The public address is of no use inside (no hairpin).
 	NATEasy
 
 	// NATHard is NATEasy with a random port for each destination.
