@@ -35,74 +35,81 @@ open. It works without any server, and before the node has found a peer.`,
 	return cmd
 }
 
-func newNodeStatus(f *nodeFlags) *cobra.Command {
-	var o output
-	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "show what this node is and how many peers it has",
-		Args:  args(0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.dial()
-			if err != nil {
-				return err
-			}
-			s, err := c.Status(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return o.print(cmd.OutOrStdout(), s, func(t *table) { nodeStatusTable(t, s) })
-		},
-	}
-	o.register(cmd)
-	return cmd
+// nodeVerb is a verb that asks the daemon for something and prints it.
+type nodeVerb[T any] struct {
+	use, short string
+	args       cobra.PositionalArgs
+	ask        func(ctx context.Context, c *control.Client, args []string) (T, error)
+	print      func(t *table, answer T)
 }
 
-func newNodePeers(f *nodeFlags) *cobra.Command {
+func (v nodeVerb[T]) command(f *nodeFlags) *cobra.Command {
 	var o output
 	cmd := &cobra.Command{
-		Use:   "peers",
-		Short: "list everyone this node knows, and how each is reached",
-		Args:  args(0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.dial()
-			if err != nil {
-				return err
-			}
-			peers, err := c.Peers(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return o.print(cmd.OutOrStdout(), peers, func(t *table) { nodePeersTable(t, peers, time.Now()) })
-		},
-	}
-	o.register(cmd)
-	return cmd
-}
-
-func newNodePing(f *nodeFlags) *cobra.Command {
-	var o output
-	cmd := &cobra.Command{
-		Use:   "ping NAME",
-		Short: "send a packet through the tunnel to a peer, and say what failed if it does not answer",
-		Args:  args(1, "the name of one node"),
+		Use: v.use, Short: v.short, Args: v.args,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := f.dial()
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), nodePingTimeout)
-			defer cancel()
-			p, err := c.Ping(ctx, args[0])
+			answer, err := v.ask(cmd.Context(), c, args)
 			if err != nil {
-				return fmt.Errorf("ping %s: %w", args[0], err)
+				return err
 			}
-			return o.print(cmd.OutOrStdout(), p, func(t *table) {
-				t.row(fmt.Sprintf("%s (%s) answers in %.2f ms", p.Name, p.IP, p.RTTMs))
-			})
+			return o.print(cmd.OutOrStdout(), answer, func(t *table) { v.print(t, answer) })
 		},
 	}
 	o.register(cmd)
 	return cmd
+}
+
+func newNodeStatus(f *nodeFlags) *cobra.Command {
+	return nodeVerb[control.Status]{
+		use:   "status",
+		short: "show what this node is and how many peers it has",
+		args:  args(0, "no arguments"),
+		ask: func(ctx context.Context, c *control.Client, _ []string) (control.Status, error) {
+			return c.Status(ctx)
+		},
+		print: nodeStatusTable,
+	}.command(f)
+}
+
+func newNodePeers(f *nodeFlags) *cobra.Command {
+	return nodeVerb[[]control.Peer]{
+		use:   "peers",
+		short: "list everyone this node knows, and how each is reached",
+		args:  args(0, "no arguments"),
+		ask: func(ctx context.Context, c *control.Client, _ []string) ([]control.Peer, error) {
+			return c.Peers(ctx)
+		},
+		print: func(t *table, peers []control.Peer) { nodePeersTable(t, peers, time.Now()) },
+	}.command(f)
+}
+
+func newNodePing(f *nodeFlags) *cobra.Command {
+	return nodeVerb[control.Ping]{
+		use:   "ping NAME",
+		short: "send a packet through the tunnel to a peer, and say what failed if it does not answer",
+		args:  args(1, "the name of one node"),
+		ask: func(ctx context.Context, c *control.Client, args []string) (control.Ping, error) {
+			ctx, cancel := context.WithTimeout(ctx, nodePingTimeout)
+			defer cancel()
+			p, err := c.Ping(ctx, args[0])
+			return p, about("ping "+args[0], err)
+		},
+		print: func(t *table, p control.Ping) {
+			t.row(fmt.Sprintf("%s (%s) answers in %.2f ms", p.Name, p.IP, p.RTTMs))
+		},
+	}.command(f)
+}
+
+// about says what failed, if something did.
+func about(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 func newNodeLeave(f *nodeFlags) *cobra.Command {

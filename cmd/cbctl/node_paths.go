@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -11,69 +12,41 @@ import (
 )
 
 func newNodePath(f *nodeFlags) *cobra.Command {
-	var o output
-	cmd := &cobra.Command{
-		Use:   "path NAME",
-		Short: "show by which address a peer is reached, and what became of the others",
-		Args:  args(1, "the name of one node"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.dial()
-			if err != nil {
-				return err
-			}
-			p, err := c.Path(cmd.Context(), args[0])
-			if err != nil {
-				return fmt.Errorf("path: %w", err)
-			}
-			return o.print(cmd.OutOrStdout(), p, func(t *table) { nodePathTable(t, p, time.Now()) })
+	return nodeVerb[control.Path]{
+		use:   "path NAME",
+		short: "show by which address a peer is reached, and what became of the others",
+		args:  args(1, "the name of one node"),
+		ask: func(ctx context.Context, c *control.Client, args []string) (control.Path, error) {
+			p, err := c.Path(ctx, args[0])
+			return p, about("path", err)
 		},
-	}
-	o.register(cmd)
-	return cmd
+		print: func(t *table, p control.Path) { nodePathTable(t, p, time.Now()) },
+	}.command(f)
 }
 
 func newNodeWhy(f *nodeFlags) *cobra.Command {
-	var o output
-	cmd := &cobra.Command{
-		Use:   "why NAME",
-		Short: "say in plain words why a node is reached, or is not, and what to do",
-		Args:  args(1, "the name of one node"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.dial()
-			if err != nil {
-				return err
-			}
-			w, err := c.Why(cmd.Context(), args[0])
-			if err != nil {
-				return fmt.Errorf("why %s: %w", args[0], err)
-			}
-			return o.print(cmd.OutOrStdout(), w, func(t *table) { nodeWhyText(t, w) })
+	return nodeVerb[control.Why]{
+		use:   "why NAME",
+		short: "say in plain words why a node is reached, or is not, and what to do",
+		args:  args(1, "the name of one node"),
+		ask: func(ctx context.Context, c *control.Client, args []string) (control.Why, error) {
+			w, err := c.Why(ctx, args[0])
+			return w, about("why "+args[0], err)
 		},
-	}
-	o.register(cmd)
-	return cmd
+		print: nodeWhyText,
+	}.command(f)
 }
 
 func newNodeRoutes(f *nodeFlags) *cobra.Command {
-	var o output
-	cmd := &cobra.Command{
-		Use:   "routes",
-		Short: "list the prefixes in the tunnel and whose they are",
-		Args:  args(0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.dial()
-			if err != nil {
-				return err
-			}
-			r, err := c.Routes(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return o.print(cmd.OutOrStdout(), r, func(t *table) { nodeRoutesTable(t, r) })
+	return nodeVerb[control.Routes]{
+		use:   "routes",
+		short: "list the prefixes in the tunnel and whose they are",
+		args:  args(0, "no arguments"),
+		ask: func(ctx context.Context, c *control.Client, _ []string) (control.Routes, error) {
+			return c.Routes(ctx)
 		},
-	}
-	o.register(cmd)
-	return cmd
+		print: nodeRoutesTable,
+	}.command(f)
 }
 
 func nodePathTable(t *table, p control.Path, now time.Time) {
