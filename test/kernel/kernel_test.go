@@ -19,8 +19,9 @@ import (
 
 const (
 	commandTimeout = 30 * time.Second // for a command in a machine; quiet: under 1 s
+	suiteTimeout   = 3 * time.Minute  // for the overlay's tests; quiet: 30 s
 	joinTimeout    = 60 * time.Second // for all pairs after the last start; quiet: 2 s
-	transferSize   = 4 << 20          // bytes
+	transferSize   = 2 << 20          // bytes
 	sinkPort       = 5001
 )
 
@@ -37,6 +38,7 @@ func TestKernel(t *testing.T) {
 		test func(*testing.T)
 	}{
 		{"same state as in userspace", m.sameState},
+		{"overlay's own tests", m.overlayTests},
 		{"mesh comes up", m.comesUp},
 		{"datapath is the kernel's", m.datapath},
 		{"every pair pings", m.pings},
@@ -90,6 +92,32 @@ func (m *mesh) sameState(t *testing.T) {
 		t.Errorf("%d lines, want 12: link, 2 addresses, 3 routes and one of an address, device, 4 peers", n)
 	}
 	t.Logf("state of both:\n%s", states[0].First)
+}
+
+// overlaySuite is those of the overlay's tests that need a real system. On the
+// host they may find no kernel WireGuard; here they do.
+var overlaySuite = []string{
+	"TestConformance", "TestVanishedInterfaceIsMadeAnew", "TestInterfaceInUse", "TestCleanupAfterCrash",
+	"TestKernelInterfaceIsAdopted", "TestSecondSetChangesNothing", "TestHostState", "TestRouteRefused",
+	"TestHostWithoutIPv6", "TestPortTaken", "TestKernelMissing", "TestOpenWithEndedContext", "TestTunnel",
+	"TestRoamingEndpointStays", "TestAllowedIPTakenAway",
+}
+
+func (m *mesh) overlayTests(t *testing.T) {
+	start := time.Now()
+	out := run(t, m.lab.machines[2], suiteTimeout, suiteIn, "-test.v", "-test.run", "^("+strings.Join(overlaySuite, "|")+")$")
+	for _, name := range overlaySuite {
+		if !strings.Contains(out, "\n--- PASS: "+name+" ") {
+			t.Errorf("%s did not pass", name)
+		}
+	}
+	if strings.Contains(out, "nothing to adopt here") {
+		t.Error("the tests found no kernel WireGuard")
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+	figure(t, fmt.Sprintf("%d tests of the overlay on the kernel's WireGuard", len(overlaySuite)), time.Since(start))
 }
 
 func (m *mesh) comesUp(t *testing.T) {
@@ -261,77 +289,5 @@ func (m *mesh) transfers(t *testing.T) {
 		out := run(t, m.lab.machines[c.from], sendTimeout+commandTimeout,
 			toolArgs("send", fmt.Sprintf("%s:%d", c.addr, sinkPort), fmt.Sprint(transferSize))...)
 		figure(t, fmt.Sprintf("%d MiB of TCP %s -> %s %s, checksums equal", transferSize>>20, names[c.from], names[c.to], c.name), out)
-	}
-}
-
-// killed: with the only introducer down, a daemon is killed. The kernel goes on
-// without it, and the next one adopts the interface.
-func (m *mesh) killed(t *testing.T) {
-	m.stop(t, 0, syscall.SIGTERM)
-	m.stop(t, 1, syscall.SIGKILL)
-	m.wantLink(t, 1, "wireguard")
-	m.between(t, commandTimeout)
-	t.Log("without its daemon, machine b still answers and asks through the tunnel")
-	start := time.Now()
-	m.start(t, 1)
-	m.between(t, joinTimeout)
-	m.upWith(t, 1, 1)
-	figure(t, "restart after kill -9, both directions answer and the peer is up", time.Since(start))
-}
-
-// between waits until machines b and c reach each other, both ways and families.
-func (m *mesh) between(t *testing.T, timeout time.Duration) {
-	t.Helper()
-	m.ping(t, 2, timeout, m.overlay[1].IP, m.overlay[1].IP6)
-	m.ping(t, 1, timeout, m.overlay[2].IP, m.overlay[2].IP6)
-}
-
-// upWith waits until a daemon calls at least so many peers up.
-func (m *mesh) upWith(t *testing.T, i, peers int) {
-	t.Helper()
-	deadline := time.Now().Add(joinTimeout)
-	for m.status(t, i).Peers.Up < peers {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s calls %d peers up, want %d", names[i], m.status(t, i).Peers.Up, peers)
-		}
-	}
-}
-
-// terminated: after SIGTERM nothing is left, and yet the node comes back by what
-// it remembers.
-func (m *mesh) terminated(t *testing.T) {
-	if code := m.stop(t, 1, syscall.SIGTERM); code != 0 {
-		t.Errorf("exit code %d after SIGTERM, want 0", code)
-	}
-	m.wantLink(t, 1, "none")
-	start := time.Now()
-	m.start(t, 1)
-	m.between(t, joinTimeout)
-	figure(t, "restart after SIGTERM, both directions answer", time.Since(start))
-	m.wantLink(t, 1, "wireguard")
-}
-
-// cleanedUp: --cleanup removes what kill -9 left, and the daemon starts anew.
-func (m *mesh) cleanedUp(t *testing.T) {
-	m.stop(t, 1, syscall.SIGKILL)
-	m.wantLink(t, 1, "wireguard")
-	run(t, m.lab.machines[1], commandTimeout, "/bin/cbnetd", "--cleanup")
-	m.wantLink(t, 1, "none")
-	start := time.Now()
-	m.start(t, 1)
-	m.between(t, joinTimeout)
-	figure(t, "restart after kill -9 and --cleanup, both directions answer", time.Since(start))
-}
-
-func (m *mesh) introducerReturns(t *testing.T) {
-	start := time.Now()
-	m.start(t, 0)
-	m.allPairs(t, joinTimeout)
-	figure(t, "introducer started again, all pairs answer", time.Since(start))
-	for i := range names {
-		if code := m.stop(t, i, syscall.SIGTERM); code != 0 {
-			t.Errorf("%s: exit code %d after SIGTERM, want 0", names[i], code)
-		}
-		m.wantLink(t, i, "none")
 	}
 }

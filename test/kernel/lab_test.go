@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -19,12 +20,17 @@ import (
 
 const (
 	fetchTimeout = 3 * time.Minute // for the kernel's package, once
-	bootTimeout  = 2 * time.Minute // quiet: 5 s
+	bootTimeout  = 4 * time.Minute // quiet: 6 s; beside ten busy processes: 90 s
 	memory       = 256             // MiB of a machine
 )
 
 // names of the machines. The first lets others in.
 var names = []string{"a", "b", "c"}
+
+const (
+	suiteIn = "/bin/overlay.test" // where the overlay's own tests lie in a machine
+	busybox = "/bin/busybox"      // what they call; Debian's busybox-static
+)
 
 // underlay returns a machine's address outside the tunnels.
 func underlay(i int) netip.Prefix {
@@ -47,7 +53,13 @@ func newLab(t *testing.T) *lab {
 	}
 	t.Logf("kernel: Debian's %s", k.Package)
 	initrd := filepath.Join(t.TempDir(), "initrd")
-	if err := writeInitrd(initrd, k); err != nil {
+	suite := filepath.Join(t.TempDir(), "overlay.test")
+	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", suite, "./overlay")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the tests of overlay: %v\n%s", err, out)
+	}
+	if err := writeInitrd(initrd, k, suite); err != nil {
 		t.Fatal(err)
 	}
 	bridge(t)
@@ -69,7 +81,7 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
-func writeInitrd(path string, k vm.Kernel) error {
+func writeInitrd(path string, k vm.Kernel, suite string) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
@@ -84,8 +96,9 @@ func writeInitrd(path string, k vm.Kernel) error {
 		Init: exe,
 		Boot: []string{"virtio_pci", "virtio_net"},
 		// As in a real system, the daemon makes the kernel load these.
-		OnDemand: []string{"wireguard", "tun"},
-		Files:    map[string]string{"/bin/cbnetd": bin("cbnetd"), "/bin/cbctl": bin("cbctl")},
+		OnDemand: []string{"wireguard", "tun", "bridge", "veth"},
+		Files:    map[string]string{"/bin/cbnetd": bin("cbnetd"), "/bin/cbctl": bin("cbctl"), suiteIn: suite, busybox: busybox},
+		Links:    map[string]string{"/bin/ping": busybox, "/bin/ip": busybox, "/bin/nsenter": busybox},
 	}
 	if err := vm.WriteImage(w, k, img); err != nil {
 		return err

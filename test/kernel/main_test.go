@@ -72,7 +72,7 @@ func isolated() error {
 	if os.Geteuid() != 0 {
 		return errors.New("needs root for network namespaces and TAP devices")
 	}
-	for _, name := range []string{"qemu-system-x86_64", "apt-get", "dpkg-deb"} {
+	for _, name := range []string{"qemu-system-x86_64", "apt-get", "dpkg-deb", busybox} {
 		if _, err := exec.LookPath(name); err != nil {
 			return fmt.Errorf("%w: `make e2e-kernel` installs what is needed", err)
 		}

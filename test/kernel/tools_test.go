@@ -7,15 +7,11 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/netip"
 	"os"
 	"strconv"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/net/icmp"
-	"golang.org/x/net/ipv4"
-	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,6 +25,7 @@ func runTool(name string, args []string) error {
 		do   func([]string) error
 	}{
 		"ping":  {2, pingTool},
+		"loss":  {1, lossTool},
 		"sink":  {1, sinkTool},
 		"send":  {2, sendTool},
 		"link":  {1, linkTool},
@@ -39,77 +36,6 @@ func runTool(name string, args []string) error {
 		return fmt.Errorf("no tool %s with %d arguments", name, len(args))
 	}
 	return t.do(args)
-}
-
-// pingEvery is the interval of echo requests.
-const pingEvery = 250 * time.Millisecond
-
-// pingTool (TIMEOUT ADDR..) pings each address until it answers, and prints a
-// line for each: how many requests it took, and the round trip in milliseconds.
-func pingTool(args []string) error {
-	timeout, err := time.ParseDuration(args[0])
-	if err != nil {
-		return err
-	}
-	deadline := time.Now().Add(timeout)
-	for _, s := range args[1:] {
-		a, err := netip.ParseAddr(s)
-		if err != nil {
-			return err
-		}
-		tries, rtt, err := ping(a, deadline)
-		if err != nil {
-			return fmt.Errorf("ping %s: %w", a, err)
-		}
-		fmt.Printf("%d %.2f\n", tries, float64(rtt.Microseconds())/1000)
-	}
-	return nil
-}
-
-func ping(to netip.Addr, deadline time.Time) (tries int, rtt time.Duration, err error) {
-	network, proto := "ip4:icmp", 1
-	var kind, reply icmp.Type = ipv4.ICMPTypeEcho, ipv4.ICMPTypeEchoReply
-	if to.Is6() {
-		network, proto = "ip6:ipv6-icmp", 58
-		kind, reply = ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply
-	}
-	c, err := icmp.ListenPacket(network, "")
-	if err != nil {
-		return 0, 0, err
-	}
-	defer c.Close()
-	buf := make([]byte, 1500)
-	id := os.Getpid() & 0xffff
-	for seq := 1; time.Now().Before(deadline); seq++ {
-		msg := icmp.Message{Type: kind, Body: &icmp.Echo{ID: id, Seq: seq, Data: []byte("cbnet")}}
-		b, err := msg.Marshal(nil)
-		if err != nil {
-			return seq, 0, err
-		}
-		start := time.Now()
-		// No route yet, or no key of the peer: the next one may pass.
-		_, sendErr := c.WriteTo(b, &net.IPAddr{IP: to.AsSlice()})
-		if err := c.SetReadDeadline(start.Add(pingEvery)); err != nil {
-			return seq, 0, err
-		}
-		for {
-			n, _, err := c.ReadFrom(buf)
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				break
-			}
-			if err != nil {
-				return seq, 0, errors.Join(err, sendErr)
-			}
-			m, err := icmp.ParseMessage(proto, buf[:n])
-			if err != nil || m.Type != reply {
-				continue
-			}
-			if e, ok := m.Body.(*icmp.Echo); ok && e.ID == id && e.Seq == seq {
-				return seq, time.Since(start), nil
-			}
-		}
-	}
-	return 0, 0, errors.New("no answer")
 }
 
 // sinkTool (ADDR:PORT) takes connections for ever. To each it answers how many
@@ -147,6 +73,7 @@ func sendTool(args []string) error {
 	if err != nil {
 		return err
 	}
+	begin := time.Now()
 	conn, err := net.DialTimeout("tcp", args[0], sendTimeout)
 	if err != nil {
 		return err
@@ -159,7 +86,8 @@ func sendTool(args []string) error {
 	}
 	sum := sha256.New()
 	random := rand.NewChaCha8([32]byte{byte(start.Nanosecond())})
-	n, err := io.Copy(io.MultiWriter(c, sum), io.LimitReader(random, size))
+	paced := &pace{w: c}
+	n, err := io.Copy(io.MultiWriter(paced, sum), io.LimitReader(random, size))
 	if err != nil {
 		return fmt.Errorf("after %d bytes: %w; %s", n, err, tcpInfo(c))
 	}
@@ -174,8 +102,23 @@ func sendTool(args []string) error {
 	if want := fmt.Sprintf("%d %x", n, sum.Sum(nil)); string(answer) != want {
 		return fmt.Errorf("sent %s, received %s", want, answer)
 	}
-	fmt.Printf("%.2f MB/s, %s", float64(n)/1e6/took.Seconds(), tcpInfo(c))
+	fmt.Printf("%.2f MB/s, connected in %d ms, longest pause %d ms, %s", float64(n)/1e6/took.Seconds(),
+		start.Sub(begin).Milliseconds(), paced.longest.Milliseconds(), tcpInfo(c))
 	return nil
+}
+
+// pace notes the longest write.
+type pace struct {
+	w       io.Writer
+	longest time.Duration
+}
+
+// Write implements io.Writer.
+func (p *pace) Write(b []byte) (int, error) {
+	start := time.Now()
+	n, err := p.w.Write(b)
+	p.longest = max(p.longest, time.Since(start))
+	return n, err
 }
 
 // tcpInfo tells why a transfer is slow: segment size, losses, round trip.

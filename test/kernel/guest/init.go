@@ -23,6 +23,9 @@ func Main() error {
 	if err := mounts(); err != nil {
 		return err
 	}
+	if err := os.Setenv("PATH", "/sbin:/bin"); err != nil { // the kernel gives none
+		return err
+	}
 	if err := LoadModule(BootModules); err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ type Image struct {
 	Boot     []string          // modules that are loaded at the start
 	OnDemand []string          // modules that are loaded when the kernel asks for them
 	Files    map[string]string // path in the machine to path of the host
+	Links    map[string]string // symbolic links: path in the machine to target
 }
 
 // moduleDir is where modules lie in the machine.
@@ -51,6 +52,9 @@ func WriteImage(w io.Writer, k Kernel, img Image) error {
 	}
 	for _, to := range slices.Sorted(maps.Keys(img.Files)) {
 		a.file(to, img.Files[to])
+	}
+	for _, name := range slices.Sorted(maps.Keys(img.Links)) {
+		a.symlink(name, img.Links[name])
 	}
 	if err := a.close(); err != nil {
 		return fmt.Errorf("image: %w", err)

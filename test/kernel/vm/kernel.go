@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"time"
 )
 
 // metaPackage always depends on Debian's newest kernel for machines in clouds.
@@ -54,7 +56,7 @@ func FetchKernel(ctx context.Context, cache string) (Kernel, error) {
 	return cached(cache)
 }
 
-// cached finds the newest unpacked kernel; fs.ErrNotExist if there is none.
+// cached finds the kernel that was unpacked last; fs.ErrNotExist if there is none.
 func cached(cache string) (Kernel, error) {
 	images, err := filepath.Glob(filepath.Join(cache, "linux-image-*", "boot", "vmlinuz-*"))
 	if err != nil {
@@ -63,9 +65,18 @@ func cached(cache string) (Kernel, error) {
 	if len(images) == 0 {
 		return Kernel{}, fmt.Errorf("no kernel in %s: %w", cache, os.ErrNotExist)
 	}
-	image := images[len(images)-1]
+	image := slices.MaxFunc(images, func(a, b string) int { return unpacked(a).Compare(unpacked(b)) })
 	root := filepath.Dir(filepath.Dir(image))
 	return Kernel{Package: filepath.Base(root), Image: image, Modules: filepath.Join(root, "lib", "modules")}, nil
+}
+
+// unpacked returns when the kernel with an image was put into the cache.
+func unpacked(image string) time.Time {
+	fi, err := os.Stat(filepath.Dir(filepath.Dir(image)))
+	if err != nil {
+		return time.Time{}
+	}
+	return fi.ModTime()
 }
 
 // download gets the package into a directory and returns its path.

@@ -111,6 +111,33 @@ func (v *VM) Ready(ctx context.Context) error {
 // Console returns what the machine wrote to its serial console, the end of it.
 func (v *VM) Console() string { return v.console.String() }
 
+// AwaitConsole waits until the console holds a complete line with word in it,
+// and returns what follows the word in the last such line.
+func (v *VM) AwaitConsole(ctx context.Context, word string) (string, error) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if rest, ok := lastLine(v.Console(), word); ok {
+			return rest, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return "", fmt.Errorf("machine %s wrote no %q: %w", v.Name, word, ctx.Err())
+		}
+	}
+}
+
+// lastLine returns what follows word in the last complete line that has it.
+func lastLine(text, word string) (rest string, ok bool) {
+	for line := range strings.Lines(text) {
+		if _, after, found := strings.Cut(line, word); found && strings.HasSuffix(line, "\n") {
+			rest, ok = strings.TrimSpace(after), true
+		}
+	}
+	return rest, ok
+}
+
 // Close switches the machine off. Further calls do nothing.
 func (v *VM) Close() error {
 	select {

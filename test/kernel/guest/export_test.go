@@ -1,0 +1,8 @@
+package guest
+
+var (
+	Lookup        = lookup
+	ParseParams   = parseParams
+	ParsePrefixes = parsePrefixes
+	NewServer     = newServer
+)
