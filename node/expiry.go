@@ -49,7 +49,10 @@ func (n *Node) keepCertificate(ctx context.Context, p *parts) error {
 			switch {
 			case ctx.Err() != nil:
 				return nil
-			case err == nil && b != p.bundle:
+			case b != nil && b != p.bundle:
+				if err != nil { // a full disk must not cut the node off in the end
+					n.log.Error("renewed certificate not saved", "err", err)
+				}
 				n.log.Info("certificate renewed", "until", b.Certificate.NotAfter)
 				return &renewed{bundle: b}
 			case errors.Is(err, enroll.ErrRefused):

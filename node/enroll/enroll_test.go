@@ -354,6 +354,14 @@ func TestRenew(t *testing.T) {
 	if _, err := enroll.Renew(t.Context(), dir, first); !errors.Is(err, enroll.ErrRefused) {
 		t.Errorf("Renew of an outdated certificate: %v, want ErrRefused", err)
 	}
+	file := filepath.Join(dir, enroll.BundleFile) // that cannot be replaced, as if the disk were full
+	if err := errors.Join(os.Remove(file), os.Mkdir(file, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	third, err := enroll.Renew(t.Context(), dir, second)
+	if err == nil || third == nil || third.Certificate.Equal(second.Certificate) {
+		t.Errorf("Renew that cannot be saved: %v, %v; want the bundle and an error", third, err)
+	}
 	if _, err := enroll.Renew(t.Context(), t.TempDir(), first); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Renew without a server: %v, want fs.ErrNotExist", err)
 	}

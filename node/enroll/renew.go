@@ -38,7 +38,8 @@ func Renewable(dir string) bool {
 // Renew asks the server that enrolled the node for a new certificate of the
 // same key, once, and saves the new bundle. It returns the bundle given if the
 // server finds that one good enough still. Errors that wrap ErrRefused will
-// not pass by themselves.
+// not pass by themselves. An error beside a bundle says that it could not be
+// saved; it is good nevertheless, and the server gives it again.
 func Renew(ctx context.Context, dir string, b *identity.Bundle) (*identity.Bundle, error) {
 	u, err := serverOf(dir)
 	if err != nil {
