@@ -198,3 +198,30 @@ func (r Repeater) Receive(b []byte) { r.r.received(b) }
 
 // Close ends all repetitions.
 func (r Repeater) Close() { r.r.close() }
+
+// Stuck is stuck.
+const Stuck = stuck
+
+// Inflight drives an inflight.
+type Inflight struct{ f *inflight }
+
+// NewInflight is newInflight.
+func NewInflight(limit int) Inflight { return Inflight{newInflight(limit)} }
+
+// Add is add.
+func (f Inflight) Add(n int) { f.f.add(n) }
+
+// Done is done.
+func (f Inflight) Done(n int) { f.f.done(n) }
+
+// Wait is wait.
+func (f Inflight) Wait() { f.f.wait() }
+
+// Kept drives a taken.
+type Kept struct{ t taken }
+
+// Of is of.
+func (k *Kept) Of(bufs [][]byte) int { return k.t.of(bufs) }
+
+// Note is note.
+func (k *Kept) Note(bufs [][]byte, sizes []int) { k.t.note(bufs, sizes) }

@@ -62,6 +62,7 @@ const (
 	typeResponse   = 2
 	initiationSize = 148
 	responseSize   = 92
+	keepaliveSize  = 32 // a data packet without data
 )
 
 const (

@@ -34,7 +34,8 @@ func openUserspace(name string, noOffload bool, log *slog.Logger) (*userspace, e
 		}
 		return nil, fmt.Errorf("TUN device: %w", err)
 	}
-	u := &userspace{dev: device.NewDevice(newSteadyTUN(t), newBind(!noOffload), wgLogger(log))}
+	f := newInflight(maxInflight)
+	u := &userspace{dev: device.NewDevice(newSteadyTUN(t, f), newBind(!noOffload, f), wgLogger(log))}
 	if u.uapi, err = listenUAPI(name, u.dev.IpcHandle); err != nil {
 		u.dev.Close()
 		return nil, err
@@ -60,13 +61,15 @@ func (u *userspace) close() error {
 // steadyTUN hides a TUN device's link events from wireguard-go, which would
 // close its sockets and drop sessions on each "down". Such events arrive late:
 // those from before Set brought the link up would undo it. Set alone decides.
+// It also says which received packets are done.
 type steadyTUN struct {
 	tun.Device
-	events chan tun.Event
+	events   chan tun.Event
+	inflight *inflight
 }
 
-func newSteadyTUN(t tun.Device) *steadyTUN {
-	s := &steadyTUN{Device: t, events: make(chan tun.Event, 1)}
+func newSteadyTUN(t tun.Device, f *inflight) *steadyTUN {
+	s := &steadyTUN{Device: t, events: make(chan tun.Event, 1), inflight: f}
 	go func() { // ends when Close of t closes its channel
 		defer close(s.events)
 		for e := range t.Events() {
@@ -80,6 +83,12 @@ func newSteadyTUN(t tun.Device) *steadyTUN {
 
 // Events implements tun.Device.
 func (s *steadyTUN) Events() <-chan tun.Event { return s.events }
+
+// Write implements tun.Device.
+func (s *steadyTUN) Write(bufs [][]byte, offset int) (int, error) {
+	defer s.inflight.done(len(bufs))
+	return s.Device.Write(bufs, offset)
+}
 
 // createPlainTUN is tun.CreateTUN without IFF_VNET_HDR, which would switch on
 // TCP and UDP segmentation offload and batches of 128.
