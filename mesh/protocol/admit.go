@@ -89,10 +89,13 @@ func (m *Machine) refresh(fresh map[string]time.Duration) {
 	for _, name := range sorted(dropped) {
 		m.saveWithin(saveSoon)
 		m.log.Info("peer removed", "peer", name, "reason", dropped[name])
+		if len(m.gone) < MaxMembers {
+			m.gone[name] = dropped[name]
+		}
 	}
 	members, refused := resolve(m.self, m.book.records, m.proved)
 	m.logClashes(refused)
-	self := place{network: m.where.network, prefixes: m.where.prefixes, overlay: m.where.overlay}
+	here := place{network: m.where.network, prefixes: m.where.prefixes, overlay: m.where.overlay}
 	links := make(map[string]*link, len(members))
 	before, names := m.names, make([]string, 0, len(members))
 	m.byIP = make(map[netip.Addr]string, 2*len(members))
@@ -110,7 +113,9 @@ func (m *Machine) refresh(fresh map[string]time.Duration) {
 		case l.signed.Hash != s.Hash:
 			l.update(s, m.now, quiet)
 		}
-		l.offer(candidates(self, s.Record), m.now)
+		l.offer(here, m.now)
+		l.paths.steers = steers(m.self, s)
+		delete(m.gone, name)
 		links[name] = l
 		names = append(names, name)
 		m.byIP[s.Grant.IP], m.byIP[s.Grant.IP6] = name, name
@@ -142,6 +147,7 @@ func (m *Machine) forget(name string) {
 		m.log.Info("peer left", "peer", name)
 	}
 	delete(m.states, name)
+	m.sightings.drop(name)
 	m.do(Changed{})
 }
 

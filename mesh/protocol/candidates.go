@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -20,28 +21,59 @@ type place struct {
 // a subnet one of our interfaces is in, then its public addresses and those
 // that others see it at. None means that the peer has to come to us. A private
 // address of a foreign network is no candidate: it belongs to someone else here.
-func candidates(self place, peer identity.Record) []identity.Endpoint {
-	var network, lan, public, observed []identity.Endpoint
+func candidates(here place, peer identity.Record) []candidate {
+	var cs []candidate
 	for _, e := range peer.Endpoints {
 		a := e.Addr.Addr().Unmap()
-		e.Addr = netip.AddrPortFrom(a, e.Addr.Port()) // as the device says it
-		if !sendable(e.Addr, self.overlay) || slices.ContainsFunc(self.prefixes, func(p netip.Prefix) bool { return p.Addr() == a }) && e.Kind == identity.KindPrivate {
+		addr := netip.AddrPortFrom(a, e.Addr.Port()) // as the device says it
+		own := slices.ContainsFunc(here.prefixes, func(p netip.Prefix) bool { return p.Addr() == a })
+		if !sendable(addr, here.overlay) || own && e.Kind == identity.KindPrivate {
 			continue // of no use, a loop, or an address of our own
 		}
-		switch {
-		case e.Kind == identity.KindPrivate && self.network != "" && self.network == peer.Network:
-			network = append(network, e)
-		case e.Kind == identity.KindPrivate && contains(self.prefixes, a):
-			lan = append(lan, e)
-		case e.Kind == identity.KindPrivate && !a.IsPrivate():
-			public = append(public, e) // a public address on an interface
-		case e.Kind == identity.KindPublic:
-			public = append(public, e)
-		case e.Kind == identity.KindObserved:
-			observed = append(observed, e)
+		if c, ok := classOfNamed(here, a, e.Kind, peer.Network); ok {
+			cs = append(cs, candidate{addr: addr, kind: e.Kind, class: c})
 		}
 	}
-	return unique(slices.Concat(network, lan, public, observed))
+	slices.SortStableFunc(cs, func(a, b candidate) int { return cmp.Compare(a.class, b.class) })
+	return unique(cs)
+}
+
+// classOfNamed returns what a byte costs to an address that the peer names, and
+// false if the address is of no use here.
+func classOfNamed(here place, a netip.Addr, kind identity.EndpointKind, network string) (class, bool) {
+	switch {
+	case kind == identity.KindPublic:
+		return classPublic, true
+	case kind == identity.KindObserved:
+		return classObserved, true
+	case here.network != "" && here.network == network:
+		return classNetwork, true
+	case contains(here.prefixes, a):
+		return classLAN, true
+	}
+	return classPublic, !a.IsPrivate() // a public address on an interface
+}
+
+// classOf returns what a byte costs to an address from which the peer is heard.
+// One that it does not name was seen when it came to us: on a private network
+// directly, else through a NAT.
+func classOf(here place, addr netip.AddrPort, peer identity.Record) class {
+	a := addr.Addr().Unmap()
+	best, named := classRelay, false
+	for _, e := range peer.Endpoints {
+		if c, ok := classOfNamed(here, a, e.Kind, peer.Network); ok && e.Addr.Addr().Unmap() == a {
+			best, named = min(best, c), true
+		}
+	}
+	switch {
+	case named:
+		return best
+	case a.IsPrivate() && here.network != "" && here.network == peer.Network:
+		return classNetwork
+	case a.IsPrivate(), contains(here.prefixes, a):
+		return classLAN
+	}
+	return classObserved
 }
 
 // sendable reports whether packets to the endpoint can leave the host outside
@@ -57,12 +89,12 @@ func contains(ps []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(ps, func(p netip.Prefix) bool { return p.Masked().Contains(a) })
 }
 
-// unique drops later endpoints with the address of an earlier one.
-func unique(es []identity.Endpoint) []identity.Endpoint {
-	seen := make(map[netip.AddrPort]bool, len(es))
-	return slices.DeleteFunc(es, func(e identity.Endpoint) bool {
-		dup := seen[e.Addr]
-		seen[e.Addr] = true
+// unique drops later candidates with the address of an earlier one.
+func unique(cs []candidate) []candidate {
+	seen := make(map[netip.AddrPort]bool, len(cs))
+	return slices.DeleteFunc(cs, func(c candidate) bool {
+		dup := seen[c.addr]
+		seen[c.addr] = true
 		return dup
 	})
 }

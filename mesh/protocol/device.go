@@ -132,7 +132,7 @@ func (m *Machine) refuse(faults []Refusal) bool {
 	for _, fault := range faults {
 		for _, name := range m.names {
 			l := m.links[name]
-			if overlay.Key(l.signed.Record.WireGuardKey) != fault.Peer || l.endpoint != fault.Endpoint {
+			if overlay.Key(l.signed.Record.WireGuardKey) != fault.Peer || l.paths.using != fault.Endpoint {
 				continue
 			}
 			found = true
@@ -149,7 +149,7 @@ func (m *Machine) Wanted() overlay.Config {
 	members := make([]member, 0, len(m.links))
 	for _, name := range m.names {
 		l := m.links[name]
-		members = append(members, member{signed: l.signed, endpoint: l.endpoint, quiet: l.isQuiet(m.now)})
+		members = append(members, member{signed: l.signed, endpoint: l.paths.using, quiet: l.isQuiet(m.now)})
 	}
 	slices.SortFunc(members, func(a, b member) int { return a.signed.Grant.IP.Compare(b.signed.Grant.IP) })
 	return desired(base{key: m.cfg.PrivateKey, port: m.cfg.Port, mtu: m.cfg.MTU, mesh: m.roots.Mesh(), grant: m.grant}, members)

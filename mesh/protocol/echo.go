@@ -3,6 +3,7 @@ package protocol
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 )
 
 // Kinds of echo packets.
@@ -23,21 +24,35 @@ const Magic = 0xCB
 //	uint64  nonce, the asker's, big endian
 //	        meta of the sender
 //	uint64  number of the revocation list in force at the sender
+//	        of an answer: 16 bytes and uint16, the endpoint at which the asker
+//	        is seen, IPv4 as IPv6 does; zeros if unknown
+//
+// The first versions end before the endpoint.
 type Echo struct {
 	Kind        byte
 	Nonce       uint64
 	Meta        Meta
 	Revocations uint64
+	Seen        netip.AddrPort // invalid if unknown
 }
 
-const echoSize = 3 + 8 + metaSize + 8
+const (
+	echoSize = 3 + 8 + metaSize + 8
+	seenSize = 16 + 2
+)
 
 // Append encodes the echo behind b.
 func (e Echo) Append(b []byte) []byte {
 	b = append(b, Magic, Format, e.Kind)
 	b = binary.BigEndian.AppendUint64(b, e.Nonce)
 	b = e.Meta.Append(b)
-	return binary.BigEndian.AppendUint64(b, e.Revocations)
+	b = binary.BigEndian.AppendUint64(b, e.Revocations)
+	var seen [16]byte
+	if e.Seen.IsValid() {
+		seen = e.Seen.Addr().As16()
+	}
+	b = append(b, seen[:]...)
+	return binary.BigEndian.AppendUint16(b, e.Seen.Port())
 }
 
 // ParseEcho reads an echo. Bytes behind it belong to a later version.
@@ -49,10 +64,17 @@ func ParseEcho(b []byte) (Echo, error) {
 	if err != nil {
 		return Echo{}, err
 	}
-	return Echo{
+	e := Echo{
 		Kind:        b[2],
 		Nonce:       binary.BigEndian.Uint64(b[3:]),
 		Meta:        m,
 		Revocations: binary.BigEndian.Uint64(b[11+metaSize:]),
-	}, nil
+	}
+	if b = b[echoSize:]; len(b) >= seenSize {
+		a, port := netip.AddrFrom16([16]byte(b)).Unmap(), binary.BigEndian.Uint16(b[16:])
+		if UsableAddr(a) && port != 0 {
+			e.Seen = netip.AddrPortFrom(a, port)
+		}
+	}
+	return e, nil
 }

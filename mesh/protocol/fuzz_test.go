@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"io"
+	"net/netip"
 	"testing"
 )
 
@@ -18,10 +19,17 @@ func FuzzMeta(f *testing.F) {
 
 func FuzzEcho(f *testing.F) {
 	f.Add(Echo{Kind: EchoAsk, Nonce: 1, Revocations: 2}.Append(nil))
+	f.Add(Echo{Kind: EchoAnswer, Seen: netip.MustParseAddrPort("198.51.100.7:40000")}.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := ParseEcho(b)
-		if err == nil && !bytes.Equal(e.Append(nil), b[:echoSize]) {
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(e.Append(nil)[:echoSize], b[:echoSize]) {
 			t.Errorf("%x does not encode back", b)
+		}
+		if again, err := ParseEcho(e.Append(nil)); err != nil || again != e {
+			t.Errorf("%x: %+v, and again %+v, %v", b, e, again, err)
 		}
 	})
 }

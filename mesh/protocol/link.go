@@ -1,11 +1,9 @@
 package protocol
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cbnet-io/cbnet/identity"
@@ -18,34 +16,34 @@ type link struct {
 	signed *identity.Signed
 	since  time.Time     // the present attempt to reach the peer began
 	quiet  time.Time     // until then nothing is sent unasked
-	lag    time.Duration // added to each trial, see yieldFor
+	lag    time.Duration // added to each attempt, see yieldFor
 	rand   *rand.Rand    // all chance
 	greet  time.Time     // until then even an away peer is called, for it may be back
 
 	// Probes.
-	asked   [4]ask // the last ones, ring
+	asked   [8]ask // the last ones, ring
 	askedN  int
 	nextAsk time.Time
 	proved  bool          // it has answered with its present key, so it holds that key
 	misses  int           // probes without an answer since the last one answered
 	answer  time.Time     // the last one, zero if none since the peer last came
 	rtt     time.Duration // of that
+	pulse   pulse
 
-	// The path. tries is what to try in turn: the endpoint that worked last,
-	// then the candidates.
-	learned  netip.AddrPort
-	tries    []netip.AddrPort
-	chosen   int
-	trial    time.Time // the present one began
-	rounds   int       // through tries without success
-	endpoint netip.AddrPort
-	refused  []netip.AddrPort // the device takes none of them
-	reset    bool             // take the peer out of the device and put it back: starts a handshake at once
-	known    bool             // the device has been told of the peer
+	// The path.
+	paths   paths
+	here    place          // this node's
+	learned netip.AddrPort // worked last, for the next start
+	refused []netip.AddrPort
+	reset   bool          // take the peer out of the device and put it back: starts a handshake at once
+	known   bool          // the device has been told of the peer
+	confirm bool          // an answer came while addresses are tried: the device knows from where
+	trip    time.Duration // of that answer, 0 if it waited for a handshake
 
 	// What the device said last.
-	status overlay.PeerStatus
-	lastRx time.Time // bytes came in, or a handshake
+	status   overlay.PeerStatus
+	lastRx   time.Time // bytes came in, or a handshake
+	lastData time.Time // more than handshakes came in
 }
 
 type ask struct {
@@ -54,14 +52,14 @@ type ask struct {
 }
 
 // lostAfter is how many silent probes make a peer unreachable.
-const lostAfter = 3
-
-// liveFor is how long a peer that was heard counts as alive for WireGuard,
-// which answers data by a keepalive after 10 s at the latest.
-const liveFor = 12 * time.Second
+const lostAfter = 4
 
 func newLink(s *identity.Signed, now, quiet time.Time, learned netip.AddrPort) *link {
-	return &link{signed: s, since: now, quiet: quiet, learned: learned, proved: learned.IsValid(), nextAsk: quiet, trial: laterOf(now, quiet)}
+	l := &link{signed: s, since: now, quiet: quiet, learned: learned, proved: learned.IsValid(), nextAsk: quiet}
+	if learned.IsValid() {
+		l.paths.remember(learned)
+	}
+	return l
 }
 
 // update takes a newer record of the peer. A record of another WireGuard key,
@@ -73,66 +71,67 @@ func (l *link) update(s *identity.Signed, now, quiet time.Time) {
 		l.proved = false
 	}
 	if old.Record.WireGuardKey != s.Record.WireGuardKey || old.Record.Away {
-		l.since, l.quiet, l.nextAsk, l.trial = now, quiet, quiet, laterOf(now, quiet)
-		l.answer, l.misses, l.rounds, l.chosen = time.Time{}, 0, 0, 0
+		l.since, l.quiet, l.nextAsk = now, quiet, quiet
+		l.answer, l.misses = time.Time{}, 0
+		l.pulse.heard()
+		l.paths.start(laterOf(now, quiet))
 	}
 }
 
-// offer sets the candidates. The endpoint in use stays as long as it works.
-func (l *link) offer(cs []identity.Endpoint, now time.Time) {
-	tries := make([]netip.AddrPort, 0, len(cs)+1)
-	if l.learned.IsValid() {
-		tries = append(tries, l.learned)
-	}
-	for _, c := range cs {
-		if !slices.Contains(tries, c.Addr) && !slices.Contains(l.refused, c.Addr) {
-			tries = append(tries, c.Addr)
+// offer sets the candidates, as seen from a place. The endpoint in use stays as
+// long as it works.
+func (l *link) offer(here place, now time.Time) {
+	l.here = here
+	named := slices.DeleteFunc(candidates(here, l.signed.Record), func(c candidate) bool { return slices.Contains(l.refused, c.addr) })
+	l.paths.offer(named, now)
+	for i := range l.paths.list {
+		if c := &l.paths.list[i]; !c.named {
+			c.class = classOf(here, c.addr, l.signed.Record)
 		}
 	}
-	if slices.Equal(tries, l.tries) {
+	l.paths.rank()
+	before := l.paths.using
+	switch {
+	case !before.IsValid():
+		l.paths.start(laterOf(now, l.quiet))
+	case l.up() || l.live(now):
 		return
+	default:
+		l.paths.fresh(laterOf(now, l.quiet))
 	}
-	l.tries = tries
-	if l.endpoint.IsValid() && (l.up() || l.live(now)) {
-		l.chosen = max(0, slices.Index(tries, l.endpoint))
-		return
-	}
-	l.chosen, l.rounds, l.trial = 0, 0, laterOf(now, l.quiet)
-	old := l.endpoint
-	l.endpoint = netip.AddrPort{}
-	if len(tries) > 0 {
-		l.endpoint = tries[0]
-		// WireGuard may be waiting to try the old one again, or, where there was
-		// none, has failed to send and waits as long: for 5 s.
-		l.reset = l.known && l.endpoint != old
+	// WireGuard may be waiting to try the old one again, or, where there was
+	// none, has failed to send and waits as long: for 5 s.
+	if l.known && l.paths.using != before && l.paths.using.IsValid() {
+		l.reset = true
 	}
 }
 
 // refuse takes an endpoint out for good, since the device takes it for no peer.
 func (l *link) refuse(e netip.AddrPort) {
 	l.refused = append(l.refused, e)
-	l.tries = slices.DeleteFunc(l.tries, func(a netip.AddrPort) bool { return a == e })
-	l.chosen = 0
 	if l.learned == e {
 		l.learned = netip.AddrPort{}
 	}
-	if l.endpoint == e {
-		l.endpoint = netip.AddrPort{}
+	since := l.paths.since
+	l.paths.drop(e)
+	if !l.paths.using.IsValid() {
+		l.paths.start(since)
 	}
 }
 
 // pathless reports whether there is nowhere to send to: the peer has to call.
 func (l *link) pathless() bool {
-	return !l.endpoint.IsValid() && !l.status.Endpoint.IsValid() && l.lastRx.IsZero()
+	return !l.paths.using.IsValid() && !l.status.Endpoint.IsValid() && l.lastRx.IsZero()
 }
 
 func (l *link) up() bool { return !l.answer.IsZero() && l.misses < lostAfter && !l.signed.Record.Away }
 
 // live reports whether WireGuard hears the peer, whatever our probes say. Bytes
 // without a handshake that was completed are none: when two nodes call each
-// other at the same moment, each drops the other's answer.
+// other at the same moment, each drops the other's answer. Nor are more
+// handshakes: who only repeats them does not hear us.
 func (l *link) live(now time.Time) bool {
-	return !l.lastRx.IsZero() && now.Sub(l.lastRx) < liveFor && !l.status.LastHandshake.IsZero()
+	return !l.lastData.IsZero() && now.Sub(l.lastData) < heardFor && !l.status.LastHandshake.IsZero()
 }
 
 // isQuiet reports whether nothing is to be sent unasked.
@@ -142,23 +141,72 @@ func (l *link) isQuiet(now time.Time) bool {
 
 // observe takes what the device says of the peer.
 func (l *link) observe(s overlay.PeerStatus, now time.Time) {
-	if s.RxBytes != l.status.RxBytes && s.RxBytes > 0 || s.LastHandshake.After(l.status.LastHandshake) {
+	came := s.RxBytes - l.status.RxBytes
+	if came < 0 { // it was taken out and put back
+		came = s.RxBytes
+	}
+	shaken := s.LastHandshake.After(l.status.LastHandshake)
+	if came > 0 || shaken {
 		l.lastRx = now
 	}
+	if came > 0 && !handshakesOnly(came) {
+		l.lastData = now
+	}
+	suspect := l.pulse.counted(s.RxBytes, s.TxBytes, now)
+	if suspect && l.up() && l.nextAsk.After(now) && now.Sub(l.lastAsk()) >= suspectEvery {
+		l.nextAsk = now
+	}
 	l.status = s
+	if !sendable(s.Endpoint, l.here.overlay) {
+		return
+	}
+	if came > 0 || shaken {
+		l.paths.heard(s.Endpoint, classOf(l.here, s.Endpoint, l.signed.Record), now)
+	}
+	if l.confirm {
+		l.confirm = false
+		l.paths.answered(s.Endpoint, l.trip, now)
+	}
 }
 
-// learn takes the endpoint in use as the first to try from now on, and reports
-// whether that is news.
+// lastAsk is when the last probe went out, zero if none did.
+func (l *link) lastAsk() time.Time { return l.asked[(l.askedN+len(l.asked)-1)%len(l.asked)].at }
+
+// handshakesOnly reports whether so many bytes are but a few messages of
+// handshakes, of 148 and 92 bytes. Those of data are of 16 times n.
+func handshakesOnly(n int64) bool {
+	for i := range int64(4) {
+		if rest := n - 148*i; rest >= 0 && rest <= 3*92 && rest%92 == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// learn takes the endpoint in use as the first to try at the next start, and
+// reports whether that is news.
 func (l *link) learn(now time.Time) bool {
 	e := l.status.Endpoint
-	if !l.up() || !l.live(now) || !e.IsValid() || e == l.learned {
+	if !l.up() || !l.live(now) || l.paths.trial || !e.IsValid() || e == l.learned {
 		return false
 	}
-	l.tries = slices.DeleteFunc(l.tries, func(a netip.AddrPort) bool { return a == e || a == l.learned && a != l.endpoint })
-	l.tries = slices.Insert(l.tries, 0, e)
-	l.learned, l.chosen = e, 0
+	l.learned = e
 	return true
+}
+
+// signs is what the choice of the path goes by.
+func (l *link) signs(now time.Time, t Timing) signs {
+	return signs{
+		answers: l.up(), silent: l.pulse.silent(now), heard: l.lastData, busy: l.pulse.busy,
+		session: !l.status.LastHandshake.IsZero() && now.Sub(l.status.LastHandshake) < sessionFor,
+		dwell:   t.Trial, lag: l.lag,
+	}
+}
+
+// mustObserve reports whether the device has to be read before the path is
+// looked at: what it has heard decides.
+func (l *link) mustObserve(now time.Time, t Timing) bool {
+	return l.confirm || !l.isQuiet(now) && l.paths.due(now, l.signs(now, t))
 }
 
 // step moves the link to now. It reports whether to send a probe with the
@@ -167,25 +215,34 @@ func (l *link) step(now time.Time, t Timing, echoEvery time.Duration) (nonce uin
 	if l.isQuiet(now) {
 		return 0, false
 	}
-	l.stepPath(now, t)
+	switch l.paths.step(now, l.signs(now, t)) {
+	case stepHop:
+		l.nextAsk, l.confirm = now, false
+	case stepShake:
+		l.nextAsk, l.confirm, l.reset = now, false, true
+	}
 	if now.Before(l.nextAsk) {
 		return 0, false
 	}
-	if last := l.asked[(l.askedN+3)%4]; l.askedN > 0 && last.at.After(l.answer) {
+	if l.lastAsk().After(l.answer) {
 		l.misses++
 	}
 	a := ask{nonce: l.rand.Uint64(), at: now}
-	l.asked[l.askedN%4] = a
+	l.asked[l.askedN%len(l.asked)] = a
 	l.askedN++
-	l.nextAsk = now.Add(l.retryAfter(now, t, echoEvery))
+	l.pulse.sent(now)
+	l.nextAsk = now.Add(l.retryAfter(t, echoEvery))
 	return a.nonce, true
 }
 
 // retryAfter returns when to ask again if no answer comes: soon at first, more
 // rarely once the peer has been silent for long.
-func (l *link) retryAfter(now time.Time, t Timing, echoEvery time.Duration) time.Duration {
-	if l.misses < 30 {
-		return t.EchoRetry
+func (l *link) retryAfter(t Timing, echoEvery time.Duration) time.Duration {
+	switch {
+	case l.paths.trial, l.paths.hopping:
+		return suspectEvery
+	case l.misses < 30:
+		return l.pulse.retry(t.EchoRetry)
 	}
 	return max(echoEvery, 5*t.EchoRetry)
 }
@@ -196,74 +253,24 @@ func (l *link) answered(nonce uint64, now time.Time, echoEvery time.Duration) bo
 	if i < 0 {
 		return false
 	}
-	first := l.answer.IsZero() || l.misses >= lostAfter
-	l.rtt = now.Sub(l.asked[i].at)
+	asked := l.asked[i].at
 	l.asked[i] = ask{}
-	l.answer, l.proved, l.misses, l.rounds = now, true, 0, 0
+	first := l.answer.IsZero() || l.misses >= lostAfter
+	l.rtt = now.Sub(asked)
+	l.answer, l.proved, l.misses = now, true, 0
 	l.nextAsk = now.Add(echoEvery + time.Duration(l.rand.Int64N(int64(echoEvery)/5+1)))
+	trip := l.rtt
 	if first { // the first one waited for a handshake: its time is no round trip
-		l.nextAsk = now
+		l.nextAsk, trip = now, 0
+	}
+	l.pulse.answered(trip)
+	switch {
+	case !l.paths.trial && !l.paths.searching && l.status.Endpoint == l.paths.using:
+		l.paths.answered(l.paths.using, trip, now)
+	case !asked.Before(l.paths.since):
+		l.confirm, l.trip = true, trip
 	}
 	return true
-}
-
-// stepPath tries the next address if the present one gives nothing.
-func (l *link) stepPath(now time.Time, t Timing) {
-	if l.up() {
-		l.trial = now
-	}
-	if !l.trialDue(now, t) {
-		return
-	}
-	l.chosen++
-	if l.chosen >= len(l.tries) {
-		l.chosen = 0
-		l.rounds++
-	}
-	l.endpoint, l.trial, l.reset = l.tries[l.chosen], now, true
-}
-
-// trialDue reports whether the present address has had its time.
-func (l *link) trialDue(now time.Time, t Timing) bool {
-	return !l.up() && !l.isQuiet(now) && len(l.tries) > 0 && !l.live(now) && now.Sub(l.trial) >= t.Trial<<min(l.rounds, 4)+l.lag
-}
-
-// state returns how the peer is doing, and why not better in plain words.
-func (l *link) state(now time.Time) (State, string) {
-	switch {
-	case l.signed.Record.Away:
-		return StateAway, "it said at " + l.signed.Record.Issued.UTC().Format(time.RFC3339) + " that it stops"
-	case l.up():
-		return StateUp, ""
-	case l.answer.IsZero() && now.Sub(l.since) < connectFor:
-		return StateConnecting, l.attempt()
-	}
-	return StateUnreachable, l.failure(now)
-}
-
-func (l *link) attempt() string {
-	if !l.endpoint.IsValid() {
-		return "waiting for it to call: it names no address that can be reached from here"
-	}
-	return "trying " + l.endpoint.String()
-}
-
-func (l *link) failure(now time.Time) string {
-	var since string
-	if !l.answer.IsZero() {
-		since = fmt.Sprintf("silent for %s; ", now.Sub(l.answer).Round(time.Second))
-	}
-	if l.live(now) && l.lastRx.Sub(l.answer) > 5*time.Second {
-		return since + fmt.Sprintf("WireGuard hears it, but nothing answers on UDP port %d in the tunnel: is cbnetd running there, and does its firewall let the interface in?", GossipPort)
-	}
-	if len(l.tries) == 0 {
-		return since + l.attempt()
-	}
-	names := make([]string, len(l.tries))
-	for i, a := range l.tries {
-		names[i] = a.String()
-	}
-	return since + "no answer from " + strings.Join(names, ", ") + ": it is down, or the UDP port is closed on the way"
 }
 
 func laterOf(a, b time.Time) time.Time {

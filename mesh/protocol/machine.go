@@ -77,6 +77,8 @@ type Machine struct {
 	saver     saver
 	joiner    joiner
 	gossip    gossip
+	sightings sightings
+	gone      map[string]error // who was taken out since the start, and why
 	pushes    map[uint64]func(acknowledged []string)
 	goodbyes  map[uint64]goodbye
 }
@@ -98,6 +100,7 @@ func New(cfg Config, now time.Time) (*Machine, error) {
 		book: newBook(), links: map[string]*link{}, byIP: map[netip.Addr]string{}, learned: map[string]netip.AddrPort{},
 		clashes: map[string]string{}, conflicts: map[string]Digest{}, states: map[string]State{},
 		wants: newWants(), gossip: newGossip(cfg.Boot), pushes: map[uint64]func([]string){}, goodbyes: map[uint64]goodbye{},
+		gone: map[string]error{},
 	}
 	m.log = logger{m}
 	mesh := cfg.Roots.Mesh()
@@ -182,21 +185,6 @@ func (m *Machine) Peers(now time.Time) []Peer {
 		ps = append(ps, m.links[name].peer(now))
 	}
 	return ps
-}
-
-// peer returns the link as users see it.
-func (l *link) peer(now time.Time) Peer {
-	g := l.signed.Grant
-	p := Peer{
-		Name: g.Node, IP: g.IP, IP6: g.IP6, Groups: slices.Clone(g.Groups), Roles: slices.Clone(g.Roles),
-		Endpoint: l.status.Endpoint, RTT: l.rtt, LastHandshake: l.status.LastHandshake,
-		RxBytes: l.status.RxBytes, TxBytes: l.status.TxBytes,
-	}
-	p.State, p.Reason = l.state(now)
-	if p.State == StateUp || l.live(now) {
-		p.Path = pathOf(l.status.Endpoint, l.signed.Record)
-	}
-	return p
 }
 
 // IsMember reports whether the overlay address belongs to a member or to this node.

@@ -9,7 +9,7 @@ import (
 
 // State tells how a peer is doing, as this node sees it.
 //
-//	            echo answered                 three echoes lost
+//	            echo answered                  four echoes lost
 //	connecting ---------------> up  ------------------------------> unreachable
 //	    |  ^                    ^ |                                   |      |
 //	    |  | its newer record   | +---- its record says away -----+   |      |

@@ -50,7 +50,7 @@ func (m *Machine) mustObserve() bool {
 		return true
 	}
 	for _, l := range m.links {
-		if l.trialDue(m.now, m.timing) {
+		if l.mustObserve(m.now, m.timing) {
 			return true
 		}
 	}
@@ -106,13 +106,15 @@ func (e EchoReceived) apply(m *Machine) {
 		m.count(MetricRefused, "echo")
 		return
 	}
-	l.lastRx = m.now
+	l.heard(m.now)
 	if l.status.LastHandshake.IsZero() {
 		m.pace.cameUp = true // read the device: there has been one
 	}
 	switch e.Echo.Kind {
 	case EchoAsk:
-		m.do(SendEcho{e.From, m.echo(EchoAnswer, e.Echo.Nonce)})
+		answer := m.echo(EchoAnswer, e.Echo.Nonce)
+		answer.Seen = l.seen()
+		m.do(SendEcho{e.From, answer})
 		if !l.up() && !l.signed.Record.Away {
 			m.askBack(l)
 		}
@@ -123,6 +125,10 @@ func (e EchoReceived) apply(m *Machine) {
 			m.wakeUp()
 			m.lonely()
 		}
+		if l.confirm {
+			m.wakeUp() // the device says from where it came
+		}
+		m.sighted(name, l, e.Echo.Seen)
 	}
 	m.heed(name, e.Echo.Meta.Digest)
 	if e.Echo.Revocations > 0 {
@@ -133,7 +139,7 @@ func (e EchoReceived) apply(m *Machine) {
 // askBack probes a peer that reaches us at once, whatever we were waiting for.
 func (m *Machine) askBack(l *link) {
 	l.quiet = m.now
-	if l.nextAsk.Sub(m.now) > 0 && (l.askedN == 0 || m.now.Sub(l.asked[(l.askedN+3)%4].at) > m.timing.EchoRetry/4) {
+	if l.nextAsk.Sub(m.now) > 0 && (l.askedN == 0 || m.now.Sub(l.lastAsk()) > m.timing.EchoRetry/4) {
 		l.nextAsk = m.now
 		m.wakeUp()
 	}
@@ -157,4 +163,10 @@ func (m *Machine) expire() {
 			return
 		}
 	}
+}
+
+// heard takes a packet from the peer through the tunnel.
+func (l *link) heard(now time.Time) {
+	l.lastRx, l.lastData = now, now
+	l.pulse.heard()
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 	crand "crypto/rand"
 	"maps"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
@@ -52,7 +51,7 @@ func TestCandidates(t *testing.T) {
 	for _, tt := range tests {
 		var got []string
 		for _, e := range candidates(tt.self, tt.peer) {
-			got = append(got, e.Addr.String())
+			got = append(got, e.addr.String())
 		}
 		if d := cmp.Diff(tt.want, got); d != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, d)
@@ -260,54 +259,6 @@ func TestBookOrder(t *testing.T) {
 	}
 }
 
-func TestLinkTriesCandidatesInTurn(t *testing.T) {
-	a := newAuthority(t)
-	now := time.Now()
-	timing := Timing{}.WithDefaults()
-	s := a.record("b", 2, 2, now, identity.Record{})
-	l := newLink(s, now, now, netip.AddrPort{})
-	l.rand = rand.New(rand.NewPCG(1, 2))
-	cs := []identity.Endpoint{endpoint(identity.KindPublic, "203.0.113.1:1"), endpoint(identity.KindPublic, "203.0.113.2:1")}
-	l.offer(cs, now)
-	var tried []string
-	for i := range 200 {
-		at := now.Add(time.Duration(i) * 250 * time.Millisecond)
-		l.step(at, timing, timing.Echo)
-		if e := l.endpoint.String(); len(tried) == 0 || tried[len(tried)-1] != e {
-			tried = append(tried, e)
-		}
-		l.reset = false
-	}
-	if len(tried) < 6 || len(tried) > 12 { // 1.5 s each would be 33
-		t.Errorf("tried in 50 s: got %v, want both in turn, more and more rarely", tried)
-	}
-	at := now.Add(time.Minute)
-	if st, why := l.state(at); st != StateUnreachable || why == "" {
-		t.Errorf("state: got %s (%s), want unreachable with a reason", st, why)
-	}
-	// It answers from an address that nobody named: that one stays.
-	nonce, ok := l.step(at, timing, timing.Echo)
-	if !ok || !l.answered(nonce, at, timing.Echo) {
-		t.Fatal("no probe, or its answer was not taken")
-	}
-	roamed := netip.MustParseAddrPort("198.51.100.9:4000")
-	l.observe(overlay.PeerStatus{Endpoint: roamed, LastHandshake: at, RxBytes: 100}, at)
-	if !l.learn(at) {
-		t.Error("roamed endpoint not learned")
-	}
-	chosen := l.endpoint
-	l.offer(append(cs, endpoint(identity.KindObserved, "198.51.100.9:51820")), at)
-	if l.endpoint != chosen || l.reset {
-		t.Errorf("new candidates moved a working path from %s to %s", chosen, l.endpoint)
-	}
-	if st, _ := l.state(at); st != StateUp {
-		t.Errorf("state: got %s, want up", st)
-	}
-	if l.answered(nonce, at, timing.Echo) {
-		t.Error("an answer counted twice")
-	}
-}
-
 func TestSummaryRoundTrip(t *testing.T) {
 	s := Summary{From: "a", Revocations: 3, Records: map[string]Digest{"b": {7, [16]byte{1, 2}}}}
 	b, err := s.Marshal()
@@ -317,29 +268,5 @@ func TestSummaryRoundTrip(t *testing.T) {
 	got, err := ParseSummary(b)
 	if err != nil || got.From != s.From || got.Revocations != 3 || !maps.Equal(got.Records, s.Records) {
 		t.Errorf("got %+v, %v; want %+v", got, err, s)
-	}
-}
-
-// A peer whose record says that it stopped may answer before its new record is
-// here. It is not asked again at once each time: that would go on as fast as
-// packets travel.
-func TestAnswersOfAnAwayPeerArePaced(t *testing.T) {
-	a := newAuthority(t)
-	now := time.Now()
-	l := newLink(a.record("b", 2, 2, now, identity.Record{Away: true}), now, now, netip.MustParseAddrPort("203.0.113.7:51820"))
-	l.greet = now.Add(greetFor)
-	l.rand = rand.New(rand.NewPCG(1, 2))
-	l.offer(nil, now)
-	asked := 0
-	for range 100 {
-		nonce, ok := l.step(now, Timing{}.WithDefaults(), 3*time.Second)
-		if !ok {
-			break
-		}
-		asked++
-		l.answered(nonce, now, 3*time.Second)
-	}
-	if asked > 2 {
-		t.Errorf("asked %d times in no time, want at most 2", asked)
 	}
 }

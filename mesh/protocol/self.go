@@ -22,8 +22,9 @@ type whereabouts struct {
 	prefixes  []netip.Prefix // of its interfaces
 	overlay   []netip.Prefix // the mesh's
 	advertise []netip.Addr
-	observed  netip.Addr // as an introducer saw it, invalid if never
-	mapped    bool       // the observed address leads back here
+	observed  netip.Addr       // as an introducer saw it, invalid if never
+	seen      []netip.AddrPort // as peers see it, with the port of its NAT
+	mapped    bool             // the observed address leads back here
 	network   string
 	introduce string // listen address, empty if it introduces nobody
 }
@@ -49,7 +50,13 @@ func (w whereabouts) endpoints() []identity.Endpoint {
 	if w.mapped {
 		kind = identity.KindPublic
 	}
-	add(w.observed, kind)
+	for _, s := range w.seen {
+		known := slices.ContainsFunc(es, func(e identity.Endpoint) bool { return e.Addr == s })
+		if !known && !contains(w.overlay, s.Addr()) && len(es) < identity.MaxEndpoints {
+			es = append(es, identity.Endpoint{Addr: s, Kind: kind})
+		}
+	}
+	add(w.observed, kind) // with the own port, unless peers know better
 	return es
 }
 

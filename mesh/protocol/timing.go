@@ -11,7 +11,8 @@ type Timing struct {
 	// 20 ms times the number of peers, so that probing never exceeds 50 packets/s.
 	Echo time.Duration
 	// EchoRetry is how often a silent peer is probed, and how long an echo may
-	// take. Default 1 s. A peer is unreachable after three silent probes.
+	// take. Default 1 s. A peer is unreachable after four silent probes;
+	// one that has answered is asked again four times a second.
 	EchoRetry time.Duration
 	// Acknowledge is how long an introducer waits for members to program a
 	// joiner, and how long a joiner leaves those alone who have not. Default 1 s.

@@ -1,0 +1,59 @@
+package protocol
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/cbnet-io/cbnet/identity"
+)
+
+// seen is where the peer is heard from, to be told to it; invalid if unknown or
+// if this node itself has just put something else there.
+func (l *link) seen() netip.AddrPort {
+	if l.paths.trial || l.paths.searching || l.lastData.IsZero() || l.status.Endpoint != l.paths.using {
+		return netip.AddrPort{}
+	}
+	return l.status.Endpoint
+}
+
+// sighted takes where a peer sees this node, and publishes it if it is news.
+// Only those outside of this node's own network know where its NAT shows it,
+// and an address of an interface is in the record anyway.
+func (m *Machine) sighted(peer string, l *link, at netip.AddrPort) {
+	a := at.Addr()
+	switch {
+	case !sendable(at, m.where.overlay) || a.IsPrivate(),
+		classOf(l.here, l.status.Endpoint, l.signed.Record) <= classLAN,
+		slices.Contains(m.where.advertise, a),
+		slices.ContainsFunc(m.where.prefixes, func(p netip.Prefix) bool { return p.Addr() == a }):
+		m.sightings.drop(peer)
+		return
+	}
+	m.sightings.take(peer, at, m.now)
+	if !m.sightings.due(m.now) || m.self == nil || m.self.Record.Away || m.self.Record.Left {
+		return
+	}
+	m.where.seen = m.sightings.published
+	if !slices.Equal(m.where.endpoints(), m.self.Record.Endpoints) {
+		m.renew(standingHere, 0)
+	}
+}
+
+// natted reports whether a node is reached through a NAT only, as far as its
+// record says.
+func natted(r identity.Record) bool {
+	is := func(k identity.EndpointKind) bool {
+		return slices.ContainsFunc(r.Endpoints, func(e identity.Endpoint) bool { return e.Kind == k })
+	}
+	return is(identity.KindObserved) && !is(identity.KindPublic)
+}
+
+// steers reports whether the first of two nodes makes the trials of their pair:
+// the one behind a NAT if only one is, for the other cannot call it at will;
+// else the one whose name has the lower hash.
+func steers(self, peer *identity.Signed) bool {
+	if a, b := natted(self.Record), natted(peer.Record); a != b {
+		return a
+	}
+	return nameHash(self.Grant.Node) < nameHash(peer.Grant.Node)
+}
