@@ -35,7 +35,7 @@ func reach(ctx context.Context, from, to []*node, since, deadline time.Time) ([]
 			defer mu.Unlock()
 			for _, r := range results {
 				if r.OK {
-					took = append(took, start.Sub(since)+answeredAfter(r))
+					took = append(took, start.Sub(since)+r.At)
 				}
 			}
 			errs = append(errs, err, unanswered(n, to, results))
@@ -44,15 +44,6 @@ func reach(ctx context.Context, from, to []*node, since, deadline time.Time) ([]
 	wg.Wait()
 	slices.Sort(took)
 	return took, errors.Join(errs...)
-}
-
-// pingEvery is how often [netlab.Host.Ping] asks.
-const pingEvery = 200 * time.Millisecond
-
-// answeredAfter is how long after the call of Ping an address answered: perhaps
-// to an earlier request than the last.
-func answeredAfter(r netlab.PingResult) time.Duration {
-	return time.Duration(r.Sent-1)*pingEvery + r.RTT%pingEvery
 }
 
 // addresses are the overlay addresses of all nodes but one.
