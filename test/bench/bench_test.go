@@ -27,8 +27,29 @@ var (
 	flagSim    = flag.Int("sim", 1000, "`N` members of the simulated part")
 	flagBin    = flag.String("bin", "../../bin", "`DIR` with cbnetd and cbctl")
 	flagTools  = flag.String("tools", "../../.tools", "`DIR` with wireguard-go and nebula-VERSION/")
+	flagOnly   = flag.String("only", "", "`NAMES` of the programs to compare, with | between; empty: all")
+	flagMore   = newVariants()
 	flagNotes  = flag.String("notes", "", "`TEXT` for the report's head, such as what else the machine does")
 )
+
+// variants are further cbnetd to compare: a program, after settings of its
+// environment if wanted.
+type variants []string
+
+// String implements flag.Value.
+func (v *variants) String() string { return strings.Join(*v, "; ") }
+
+// Set implements flag.Value.
+func (v *variants) Set(s string) error {
+	*v = append(*v, s)
+	return nil
+}
+
+func newVariants() *variants {
+	v := &variants{}
+	flag.Var(v, "variant", "`COMMAND` of another cbnetd to compare, such as \"GOGC=400 /tmp/cbnetd\"; may be repeated")
+	return v
+}
 
 // parts are in the order of their running. Each adds to the report.
 var parts = []struct {

@@ -106,16 +106,16 @@ func (p *pair) run(host int, argv ...string) ([]byte, error) {
 	return p.host[host].Command(ctx, argv...).CombinedOutput()
 }
 
-// iperf sends TCP from a to b and returns the rate in Gbit/s.
-func (p *pair) iperf(to string, how ...string) float64 {
+// iperf sends TCP from a to b.
+func (p *pair) iperf(to string, how ...string) bench.Transfer {
 	p.t.Helper()
 	out, err := p.run(0, append([]string{"iperf3", "--json", "--client", to}, how...)...)
 	if err != nil {
 		p.t.Fatalf("iperf3 to %s: %v\n%s", to, err, out)
 	}
-	rate, err := bench.ParseIperf(out)
+	got, err := bench.ParseIperf(out)
 	must(p.t, err)
-	return rate
+	return got
 }
 
 // reach waits until a's packets come to b and back.

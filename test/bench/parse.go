@@ -8,24 +8,31 @@ import (
 	"strings"
 )
 
-// ParseIperf reads what `iperf3 --json` prints, and returns the rate that the
-// receiver saw in Gbit/s.
-func ParseIperf(b []byte) (float64, error) {
+// Transfer is what one TCP stream moved, as its receiver saw it.
+type Transfer struct {
+	Rate  float64 // in Gbit/s
+	Bytes float64
+}
+
+// ParseIperf reads what `iperf3 --json` prints.
+func ParseIperf(b []byte) (Transfer, error) {
 	var out struct {
 		Error string
 		End   struct {
 			Received struct {
+				Bytes         float64
 				BitsPerSecond float64 `json:"bits_per_second"`
 			} `json:"sum_received"`
 		}
 	}
 	if err := json.Unmarshal(b, &out); err != nil {
-		return 0, fmt.Errorf("iperf3: %w", err)
+		return Transfer{}, fmt.Errorf("iperf3: %w", err)
 	}
-	if out.Error != "" || out.End.Received.BitsPerSecond == 0 {
-		return 0, fmt.Errorf("iperf3: nothing received: %s", out.Error)
+	r := out.End.Received
+	if out.Error != "" || r.BitsPerSecond == 0 {
+		return Transfer{}, fmt.Errorf("iperf3: nothing received: %s", out.Error)
 	}
-	return out.End.Received.BitsPerSecond / 1e9, nil
+	return Transfer{Rate: r.BitsPerSecond / 1e9, Bytes: r.Bytes}, nil
 }
 
 // ParsePing reads what `ping -n` prints, and returns the round trips in
@@ -79,4 +86,27 @@ func ParseBenchmark(b []byte, name string) map[string][]float64 {
 		}
 	}
 	return out
+}
+
+// ticks per second of the times in /proc, on all Linux machines that Go knows.
+const ticks = 100
+
+// ParseCPU reads /proc/PID/stat and returns the processor time of the process,
+// its own and the kernel's for it, in seconds.
+func ParseCPU(b []byte) (float64, error) {
+	const user, kernel = 11, 12 // fields after the name in brackets
+	s := string(b)
+	f := strings.Fields(s[strings.LastIndexByte(s, ')')+1:])
+	if len(f) <= kernel {
+		return 0, fmt.Errorf("stat: %d fields", len(f))
+	}
+	var sum float64
+	for _, i := range []int{user, kernel} {
+		t, err := strconv.ParseFloat(f[i], 64)
+		if err != nil {
+			return 0, fmt.Errorf("stat: %w", err)
+		}
+		sum += t / ticks
+	}
+	return sum, nil
 }

@@ -71,9 +71,17 @@ const (
 
 func measureThroughput(t *testing.T, to *bench.Report) {
 	r := newRig(t)
-	seconds := fmt.Sprint(flagTime.Seconds())
-	samples := r.rounds(any, func(c *contender) float64 { return r.iperf(c.addr[1], "--time", seconds, "--omit", "1") })
+	seconds, cost := fmt.Sprint(flagTime.Seconds()), make(map[*contender][]float64)
+	samples := r.rounds(any, func(c *contender) float64 {
+		before := r.cpu(c)
+		got := r.iperf(c.addr[1], "--time", seconds)
+		if programs(c) {
+			cost[c] = append(cost[c], (r.cpu(c)-before)/got.Bytes*1e9)
+		}
+		return got.Rate
+	})
 	r.rows(to, throughputSection, "Gbit/s", bareName, samples)
+	r.rows(to, "processor time for it, both ends", "s/GB", bareName, cost)
 	to.Needs = append(to.Needs, bench.Requirement{What: "TCP throughput, cbnetd to bare wireguard-go",
 		Got: to.Ratio(throughputSection, cbnetName, bareName), Bound: 0.95, Least: true})
 }
@@ -132,7 +140,7 @@ func measureMemory(t *testing.T, to *bench.Report) {
 		for _, p := range r.proc[c] {
 			must(t, os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.PID()), []byte("5"), 0)) // VmHWM = VmRSS
 		}
-		rates[c] = append(rates[c], r.iperf(c.addr[1], "--bytes", fmt.Sprint(*flagBytes)))
+		rates[c] = append(rates[c], r.iperf(c.addr[1], "--bytes", fmt.Sprint(*flagBytes)).Rate)
 		for i, p := range r.proc[c] {
 			peaks[i][c] = append(peaks[i][c], status(t, p, "VmHWM"))
 		}
@@ -146,6 +154,22 @@ func measureMemory(t *testing.T, to *bench.Report) {
 	}
 	to.Needs = append(to.Needs, bench.Requirement{What: "throughput of that transfer, cbnetd to bare wireguard-go",
 		Got: to.Ratio(rateSection, cbnetName, bareName), Bound: 0.9, Least: true})
+}
+
+// cpu is the processor time in seconds of both processes of a contender.
+func (r *rig) cpu(c *contender) (sum float64) {
+	r.t.Helper()
+	if c.start == nil {
+		return 0
+	}
+	for _, p := range r.proc[c] {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
+		must(r.t, err)
+		f, err := bench.ParseCPU(b)
+		must(r.t, err)
+		sum += f
+	}
+	return sum
 }
 
 // status reads a figure of a process in MB.

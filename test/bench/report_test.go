@@ -53,8 +53,8 @@ func TestReport(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	if got, err := bench.ParseIperf([]byte(`{"end": {"sum_received": {"bits_per_second": 2500000000}}}`)); err != nil || got != 2.5 {
-		t.Errorf("iperf3: %v, %v; want 2.5", got, err)
+	if got, err := bench.ParseIperf([]byte(`{"end": {"sum_received": {"bytes": 7, "bits_per_second": 2500000000}}}`)); err != nil || got != (bench.Transfer{Rate: 2.5, Bytes: 7}) {
+		t.Errorf("iperf3: %+v, %v; want a rate of 2.5 and 7 bytes", got, err)
 	}
 	for _, bad := range []string{"", "{}", `{"error": "unable to connect"}`, "no"} {
 		if got, err := bench.ParseIperf([]byte(bad)); err == nil {
@@ -74,6 +74,14 @@ func TestParse(t *testing.T) {
 	}
 	if _, err := bench.ParseStatus(nil, "VmHWM"); err == nil {
 		t.Error("status without the figure is no error")
+	}
+	if got, err := bench.ParseCPU([]byte("12 (a ) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0")); err != nil || got != 2 {
+		t.Errorf("stat: %v, %v; want 2", got, err)
+	}
+	for _, bad := range []string{"", "1 (x) S 1", "1 (x) S 1 2 3 4 5 6 7 8 9 10 x 50"} {
+		if got, err := bench.ParseCPU([]byte(bad)); err == nil {
+			t.Errorf("stat %q: %v, want an error", bad, got)
+		}
 	}
 	const run = "cpu: x\nBenchmarkThousandPeers-2   \t 3\t 220 ns/op\t 2.0 goroutines/peer\nBenchmarkOther-2 3 5 ns/op\nPASS\n"
 	if d := cmp.Diff(map[string][]float64{"ns/op": {220}, "goroutines/peer": {2}}, bench.ParseBenchmark([]byte(run), "BenchmarkThousandPeers")); d != "" {

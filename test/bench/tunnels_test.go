@@ -41,11 +41,17 @@ func contenders(t *testing.T) []*contender {
 	bareVersion := module(bare, "golang.zx2c4.com/wireguard")
 	list := []*contender{
 		{name: rawName, version: "kernel", addr: underlay, prepare: func(*pair) {}},
-		newCbnet(t),
-		newBare(bareName, bare, bareVersion+", MTU as cbnetd's: 1280", "wgb0", 77, 1280),
-		newBare(wideName, bare, bareVersion+", its default MTU", "wgw0", 78, 1420),
+		newCbnet(t, cbnetName, "userspace datapath, offline authority", 0, tool(t, *flagBin, "cbnetd")),
+		newBare(bareName, bare, bareVersion+", MTU as cbnetd's: 1280", "wgb0", 120, 1280),
+		newBare(wideName, bare, bareVersion+", its default MTU", "wgw0", 121, 1420),
 	}
-	return append(list, newNebulas(t)...)
+	list = append(list, newNebulas(t)...)
+	for i, v := range *flagMore {
+		list = append(list, newCbnet(t, "cbnetd: "+v, "variant", i+1, strings.Fields(v)...))
+	}
+	return slices.DeleteFunc(list, func(c *contender) bool {
+		return *flagOnly != "" && !slices.Contains(strings.Split(*flagOnly, "|"), c.name) && c.version != "variant"
+	})
 }
 
 // module is the version of a module that a Go program was built from.
@@ -62,35 +68,47 @@ func module(program, path string) string {
 	return "version unknown"
 }
 
-func newCbnet(t *testing.T) *contender {
-	daemon, ctl := tool(t, *flagBin, "cbnetd"), tool(t, *flagBin, "cbctl")
-	c := &contender{name: cbnetName, version: "userspace datapath, offline authority", addr: [2]string{"10.66.0.1", "10.66.0.2"}}
+// newCbnet is the n-th pair of cbnetd: command is the program, which may follow
+// settings of its environment.
+func newCbnet(t *testing.T, name, version string, n int, command ...string) *contender {
+	ctl, link := tool(t, *flagBin, "cbctl"), fmt.Sprint("cbn", n)
+	port, introducer := fmt.Sprint(51820+n), fmt.Sprint(":", 7950+n)
+	c := &contender{name: name, version: version}
+	dir := func(p *pair) string { return filepath.Join(p.dir, link) }
+	for i := range 2 {
+		c.addr[i] = fmt.Sprintf("10.%d.0.%d", 66+n, i+1)
+	}
 	c.prepare = func(p *pair) {
-		issue(p.t, ctl, p.dir, "10.66.0.1", "--node", "a", "--role", "introducer")
-		issue(p.t, ctl, p.dir, "10.66.0.2", "--node", "b", "--introducer", underlay[0]+":7950")
+		must(p.t, os.MkdirAll(dir(p), 0o700))
+		authority(p.t, ctl, dir(p), "--cidr", fmt.Sprintf("10.%d.0.0/16", 66+n))
+		issue(p.t, ctl, dir(p), c.addr[0], "--node", "a", "--role", "introducer")
+		issue(p.t, ctl, dir(p), c.addr[1], "--node", "b", "--introducer", underlay[0]+introducer)
 	}
 	c.start = func(p *pair, host int) *netlab.Process {
-		name := []string{"a", "b"}[host]
-		args := []string{daemon, "--datapath", "userspace", "--bundle", filepath.Join(p.dir, name+".bundle"), "--state", filepath.Join(p.dir, "state-"+name)}
+		node := []string{"a", "b"}[host]
+		args := append(append([]string{"env"}, command...), "--datapath", "userspace", "--interface", link, "--port", port,
+			"--bundle", filepath.Join(dir(p), node+".bundle"), "--state", filepath.Join(dir(p), "state-"+node))
 		if host == 0 {
-			args = append(args, "--introduce", ":7950")
+			args = append(args, "--introduce", introducer)
 		}
-		return p.host[host].Start("cbnetd", args...)
+		return p.host[host].Start(link, args...)
 	}
 	return c
 }
 
-// issue makes a node's bundle, and the authority if there is none.
+func authority(t *testing.T, ctl, dir string, args ...string) {
+	t.Helper()
+	args = append([]string{"ca", "init", "--dir", filepath.Join(dir, "ca"), "--mesh", "bench"}, args...)
+	if out, err := exec.Command(ctl, args...).CombinedOutput(); err != nil {
+		t.Fatalf("cbctl ca init: %v\n%s", err, out)
+	}
+}
+
+// issue makes a node's bundle.
 func issue(t *testing.T, ctl, dir, ip string, args ...string) {
 	t.Helper()
-	ca := filepath.Join(dir, "ca")
-	if _, err := os.Stat(ca); err != nil {
-		if out, err := exec.Command(ctl, "ca", "init", "--dir", ca, "--mesh", "bench").CombinedOutput(); err != nil {
-			t.Fatalf("cbctl ca init: %v\n%s", err, out)
-		}
-	}
 	out := filepath.Join(dir, args[slices.Index(args, "--node")+1]+".bundle")
-	args = append([]string{"ca", "issue", "--dir", ca, "--ip", ip, "--out", out}, args...)
+	args = append([]string{"ca", "issue", "--dir", filepath.Join(dir, "ca"), "--ip", ip, "--out", out}, args...)
 	if b, err := exec.Command(ctl, args...).CombinedOutput(); err != nil {
 		t.Fatalf("cbctl %s: %v\n%s", strings.Join(args, " "), err, b)
 	}
@@ -155,10 +173,10 @@ func newNebulas(t *testing.T) []*contender {
 		if s := filepath.Base(dir); strings.Contains(version, "devel") {
 			version = s + " (built from changed sources)"
 		}
-		out = append(out, newNebula(filepath.Base(dir), version+", as it comes", program, cert, 88+2*i, ""))
+		out = append(out, newNebula(filepath.Base(dir), version+", as it comes", program, cert, 130+2*i, ""))
 		if b, err := os.ReadFile(program); err == nil && strings.Contains(string(b), "tun.use_offloads") {
 			out = append(out, newNebula(filepath.Base(dir)+", offloads", version+", tun.use_offloads, listen.udp_offloads",
-				program, cert, 89+2*i, "  use_offloads: true\n"))
+				program, cert, 131+2*i, "  use_offloads: true\n"))
 		}
 	}
 	return out
@@ -187,7 +205,7 @@ func newNebula(name, version, program, cert string, network int, offloads string
 		c.addr[i] = fmt.Sprintf("10.%d.0.%d", network, i+1)
 	}
 	port := fmt.Sprint(52000 + network)
-	dir := func(p *pair) string { return filepath.Join(p.dir, name) }
+	dir := func(p *pair) string { return filepath.Join(p.dir, fmt.Sprint("nebula", network)) }
 	c.prepare = func(p *pair) {
 		must(p.t, os.MkdirAll(dir(p), 0o700))
 		nebulaCert(p, dir(p), cert, "ca", "-name", "bench")
