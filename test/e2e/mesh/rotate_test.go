@@ -18,6 +18,7 @@ import (
 // over IPv4 and IPv6 lose nothing, a revoked node stays out, one that restarts
 // with its first bundle takes part as before, and so do new ones.
 func TestRotate(t *testing.T) {
+	t.Parallel()
 	l := netlab.New(t, netlab.Options{})
 	site, home := l.Site("public", netlab.SiteOptions{}), l.Site("home", netlab.SiteOptions{NAT: netlab.NATEasy})
 	c := newCluster(t, site.Host("n1"))
@@ -97,6 +98,43 @@ func TestRotate(t *testing.T) {
 	for _, n := range append(nodes[:3:3], late) {
 		if p, err := n.peer(t.Context(), bad.name); p != nil || err != nil {
 			t.Errorf("%s: the revoked node is %+v, %v", n.name, p, err)
+		}
+	}
+}
+
+// TestRenewWithANewKey: a bundle with another key takes the node's place over
+// while it runs. IPv4 streams lose nothing; the IPv6 address, which belongs to the
+// key, is another one, and so it is said.
+func TestRenewWithANewKey(t *testing.T) {
+	t.Parallel()
+	l := netlab.New(t, netlab.Options{})
+	site, home := l.Site("public", netlab.SiteOptions{}), l.Site("home", netlab.SiteOptions{NAT: netlab.NATEasy})
+	c := newCluster(t, site.Host("n1"))
+	n := c.add(t, home.Host("n2"))
+	c.add(t, site.Host("n3"))
+	c.startAll(t)
+	converged(t, c.nodes)
+	var streams []*netlab.Stream
+	for _, o := range []*node{c.nodes[0], c.nodes[2]} {
+		s, err := o.host.Stream(t.Context(), netlab.StreamOptions{To: n.ip, PPS: 50})
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, s)
+	}
+	ip, old := n.ip, n.ip6
+	n.issue(t, "--group", "web")
+	r := n.cbctl(t, "renew", "--bundle", n.path("bundle"))
+	if r.code != 0 || !strings.Contains(r.stdout, "a new IPv6 address: "+n.ip6.String()+", before "+old.String()) || !strings.Contains(r.stdout, "groups: [web]") {
+		t.Errorf("renew: code %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	if n.ip != ip {
+		t.Fatalf("address %s, before %s", n.ip, ip)
+	}
+	mustReach(t, "after the renewal", c.nodes, c.nodes, time.Now(), 5*time.Second)
+	for _, s := range streams {
+		if got := s.Stop(); got.Lost > 0 {
+			t.Errorf("while the key changed: %s", got)
 		}
 	}
 }
