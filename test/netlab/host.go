@@ -52,7 +52,7 @@ func (s *Site) Host(name string) *Host {
 }
 
 func (h *Host) build(s *Site) (err error) {
-	if h.ns, err = newNamespaces(h.lab.spawner.pids); err != nil {
+	if h.ns, err = newNamespaces(h.lab.spawner.mnt); err != nil {
 		return err
 	}
 	if err := h.ns.setUp("lo"); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -189,6 +190,9 @@ func TestMTU(t *testing.T) {
 			t.Errorf("to %s with ICMP: %v", to.addr, err)
 		}
 	}
+	if got := shell(t, b, "ip route get "+a.Addr().String()); !strings.Contains(got, "mtu 1300") {
+		t.Errorf("the sender behind NAT has learned %q, want mtu 1300", got)
+	}
 	if c := lab.Internet.Counters(); c.TooBig < 2 {
 		t.Errorf("counters %+v, want packets too big", c)
 	}
@@ -198,6 +202,23 @@ func TestMTU(t *testing.T) {
 	reach(t, b, a.Addr(), true)
 	if _, err := transfer(t, b, a, a.Addr(), 100_000); err == nil {
 		t.Error("a black hole of MTU 1290 let TCP through")
+	}
+}
+
+// TestSiteMTU: the site's own router says that packets are too big.
+func TestSiteMTU(t *testing.T) {
+	t.Parallel()
+	lab := netlab.New(t, netlab.Options{MTU: 1600})
+	a := lab.Site("a", netlab.SiteOptions{MTU: 1400}).Host("a")
+	b := lab.Site("b", netlab.SiteOptions{}).Host("b")
+	if _, err := transfer(t, a, b, b.Addr(), 100_000); err != nil {
+		t.Error(err)
+	}
+	if got := shell(t, a, "ip route get "+b.Addr().String()); !strings.Contains(got, "mtu 1400") {
+		t.Errorf("the sender has learned %q, want mtu 1400", got)
+	}
+	if got := shell(t, a, "cat /sys/class/net/eth0/mtu"); got != "1600" {
+		t.Errorf("MTU of the host's link: %s, want 1600", got)
 	}
 }
 

@@ -35,28 +35,22 @@ func onThread(do func() error) error {
 	return <-done
 }
 
-// newNamespaces makes a network namespace, and with pids, the PID namespace of
-// the lab, a mount namespace for it.
-func newNamespaces(pids int) (*namespaces, error) {
+// newNamespaces makes a network namespace and, with a template, a mount namespace
+// like it.
+func newNamespaces(template int) (*namespaces, error) {
 	n := &namespaces{net: -1, mnt: -1}
 	err := onThread(func() (err error) {
-		flags := unix.CLONE_NEWNET
-		if pids >= 0 {
-			flags |= unix.CLONE_NEWNS | unix.CLONE_FS
-		}
-		if err := unix.Unshare(flags); err != nil {
-			return fmt.Errorf("new namespaces: %w", err)
+		if err := unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_FS); err != nil {
+			return fmt.Errorf("new network namespace: %w", err)
 		}
 		if n.net, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 			return fmt.Errorf("network namespace: %w", err)
 		}
-		if err := defaults(); err != nil || pids < 0 {
+		if err := defaults(); err != nil || template < 0 {
 			return err
 		}
-		if n.mnt, err = unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-			return fmt.Errorf("mount namespace: %w", err)
-		}
-		return mounts(pids)
+		n.mnt, err = newMounts(template)
+		return err
 	})
 	if err == nil {
 		n.link, err = netlink.NewHandleAt(netns.NsHandle(n.net), unix.NETLINK_ROUTE)
@@ -67,20 +61,31 @@ func newNamespaces(pids int) (*namespaces, error) {
 	return n, nil
 }
 
-// mounts gives the thread's mount namespace what a host has of its own.
-func mounts(pids int) error {
-	if err := unix.Setns(pids, unix.CLONE_NEWPID); err != nil { // for the new /proc
-		return fmt.Errorf("enter PID namespace: %w", err)
+// newMounts moves the thread into a new mount namespace, that of a host, and
+// returns its descriptor. The caller's /proc is reached by a descriptor: in the
+// template's, this thread is not.
+func newMounts(template int) (int, error) {
+	self, err := unix.Open("/proc/thread-self/ns", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("namespaces of thread: %w", err)
 	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make mounts private: %w", err)
+	defer unix.Close(self)
+	if err := unix.Setns(template, unix.CLONE_NEWNS); err != nil {
+		return -1, fmt.Errorf("enter mount namespace: %w", err)
 	}
-	for _, m := range []struct{ kind, at string }{{"tmpfs", "/run"}, {"sysfs", "/sys"}, {"proc", "/proc"}} {
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return -1, fmt.Errorf("new mount namespace: %w", err)
+	}
+	for _, m := range []struct{ kind, at string }{{"tmpfs", "/run"}, {"sysfs", "/sys"}} {
 		if err := unix.Mount("netlab", m.at, m.kind, unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
-			return fmt.Errorf("mount %s: %w", m.at, err)
+			return -1, fmt.Errorf("mount %s: %w", m.at, err)
 		}
 	}
-	return nil
+	fd, err := unix.Openat(self, "mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("mount namespace: %w", err)
+	}
+	return fd, nil
 }
 
 // defaults sets the sysctls of the thread's network namespace.

@@ -209,6 +209,29 @@ func TestFiltering(t *testing.T) {
 	})
 }
 
+// TestUDPTimeout: the router forgets a flow after the time of silence, not before.
+func TestUDPTimeout(t *testing.T) {
+	t.Parallel()
+	lab := netlab.New(t, netlab.Options{})
+	open := lab.Site("open", netlab.SiteOptions{}).Host("open")
+	site := lab.Site("home", netlab.SiteOptions{NAT: netlab.NATEasy, UDPTimeout: time.Second})
+	inside, outside := socket(t, site.Host("h"), 51820), socket(t, open, 0)
+	send(t, inside, netip.AddrPortFrom(open.Addr(), port(outside)))
+	if receive(t, outside) == "" {
+		t.Fatal("nothing came out")
+	}
+	mapped := netip.AddrPortFrom(site.Public(), 51820)
+	send(t, outside, mapped)
+	if receive(t, inside) == "" {
+		t.Error("nothing came in while the flow was fresh")
+	}
+	<-time.After(1500 * time.Millisecond)
+	send(t, outside, mapped)
+	if receive(t, inside) != "" {
+		t.Error("a datagram came in after a second and a half of silence")
+	}
+}
+
 func TestRenumberAndForward(t *testing.T) {
 	t.Parallel()
 	lab := netlab.New(t, netlab.Options{})

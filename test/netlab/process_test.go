@@ -62,7 +62,10 @@ func TestHostsAreApart(t *testing.T) {
 	if got := shell(t, a, "ls /sys/class/net; pwd"); got != "eth0\nlo\n"+cwd(t) {
 		t.Errorf("interfaces and working directory of a: %q", got)
 	}
-	if got := shell(t, a, "readlink /proc/self >/dev/null && ip -o addr show dev eth0"); !strings.Contains(got, a.Addr().String()+"/24") || !strings.Contains(got, a.Addr6().String()+"/64") {
+	if got := shell(t, a, `test "$(sh -c 'echo $$; :')" -lt 100 && cat /proc/$$/comm && ls -d /proc/[0-9]* | wc -l`); !strings.HasPrefix(got, "sh\n") || len(got) > len("sh\n99") {
+		t.Errorf("processes at a: %q, want few and their own PIDs", got)
+	}
+	if got := shell(t, a, "ip -o addr show dev eth0"); !strings.Contains(got, a.Addr().String()+"/24") || !strings.Contains(got, a.Addr6().String()+"/64") {
 		t.Errorf("addresses of a: %s", got)
 	}
 	out, err := exec.Command("nsenter", "--net="+b.NetNS(), "ip", "-o", "addr").CombinedOutput()
@@ -104,6 +107,10 @@ func TestCommand(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "in" {
 		t.Errorf("cat: %q, %v", out, err)
 	}
+	orphan := shell(t, h, "sleep 0.01 >/dev/null 2>&1 & echo $!")
+	eventually(t, "an orphan is no zombie", func() error {
+		return h.Command(t.Context(), "test", "!", "-e", "/proc/"+orphan).Run()
+	})
 }
 
 func TestProcess(t *testing.T) {

@@ -3,17 +3,22 @@ package netlab
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// reaper is PID 1 of a lab's PID namespace. It ends with its standard input, of
-// which this process holds the other end, and the kernel kills all others in the
-// namespace. Ignoring SIGCHLD, it leaves no orphan as a zombie.
-const reaper = `trap '' CHLD; exec cat >/dev/null`
+// reaper is PID 1 of a lab's PID namespace, and its mount namespace is what those
+// of the hosts are made from, with a /proc that only a process in there can mount.
+// It ends with its standard input, of which this process holds the other end, and
+// the kernel kills all others in the namespace. Ignoring SIGCHLD (an option of GNU
+// env), it leaves no orphan as a zombie.
+const reaper = `mount --make-rprivate / && mount -t proc -o nosuid,nodev netlab /proc && echo ready &&
+exec env --ignore-signal=CHLD cat >/dev/null 2>&1`
 
 // spawner starts processes in the PID namespace of a lab, from one system thread
 // that lives as long as it does: parent-death signals are tied to the thread.
@@ -24,11 +29,12 @@ type spawner struct {
 	init   *exec.Cmd
 	life   *os.File // the namespace ends when this end of the pipe closes
 	pids   int      // descriptor of the PID namespace
-	mnt    int      // descriptor of the test's mount namespace
+	mnt    int      // descriptor of the mount namespace of PID 1
+	home   int      // descriptor of the test's mount namespace
 }
 
 func startSpawner() (*spawner, error) {
-	s := &spawner{jobs: make(chan func()), done: make(chan struct{}), closed: make(chan struct{}), pids: -1, mnt: -1}
+	s := &spawner{jobs: make(chan func()), done: make(chan struct{}), closed: make(chan struct{}), pids: -1, mnt: -1, home: -1}
 	go func() {
 		defer close(s.done)
 		_ = onThread(func() error {
@@ -61,29 +67,59 @@ func (s *spawner) run(job func() error) error {
 
 // boot starts PID 1 and puts the thread's later children under it.
 func (s *spawner) boot() (err error) {
-	if s.mnt, err = unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-		return fmt.Errorf("mount namespace: %w", err)
+	if s.home, err = openNamespace("thread-self", "mnt"); err != nil {
+		return err
 	}
+	if err := s.startInit(); err != nil {
+		return fmt.Errorf("start PID 1: %w", err)
+	}
+	pid := strconv.Itoa(s.init.Process.Pid)
+	if s.mnt, err = openNamespace(pid, "mnt"); err != nil {
+		return err
+	}
+	if s.pids, err = openNamespace(pid, "pid"); err != nil {
+		return err
+	}
+	if err := unix.Setns(s.pids, unix.CLONE_NEWPID); err != nil {
+		return fmt.Errorf("enter PID namespace: %w", err)
+	}
+	return nil
+}
+
+// startInit starts PID 1 and waits until its mounts are made.
+func (s *spawner) startInit() error {
 	end, life, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("life line: %w", err)
 	}
 	defer end.Close()
 	s.life = life
-	s.init = exec.Command("sh", "-c", reaper)
-	s.init.Stdin = end
-	s.init.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL}
-	if err := s.init.Start(); err != nil {
-		s.init = nil
-		return fmt.Errorf("start PID 1: %w", err)
+	said, says, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("output: %w", err)
 	}
-	if s.pids, err = unix.Open(fmt.Sprintf("/proc/%d/ns/pid", s.init.Process.Pid), unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-		return fmt.Errorf("PID namespace: %w", err)
+	defer said.Close()
+	cmd := exec.Command("sh", "-c", reaper)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = end, says, says
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
+	err = cmd.Start()
+	if err := errors.Join(err, says.Close()); err != nil {
+		return err
 	}
-	if err := unix.Setns(s.pids, unix.CLONE_NEWPID); err != nil {
-		return fmt.Errorf("enter PID namespace: %w", err)
+	s.init = cmd
+	text, err := io.ReadAll(said) // until cat has another output
+	if err == nil && string(text) != "ready\n" {
+		err = fmt.Errorf("mounts: %s", text)
 	}
-	return nil
+	return err
+}
+
+func openNamespace(process, kind string) (int, error) {
+	fd, err := unix.Open("/proc/"+process+"/ns/"+kind, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("%s namespace: %w", kind, err)
+	}
+	return fd, nil
 }
 
 // start starts a command in the namespaces of a host or router.
@@ -100,7 +136,7 @@ func (s *spawner) start(n *namespaces, cmd *exec.Cmd) error {
 			return err
 		}
 		if n.mnt < 0 { // a router; the thread may still be where a host's files are
-			if err := unix.Setns(s.mnt, unix.CLONE_NEWNS); err != nil {
+			if err := unix.Setns(s.home, unix.CLONE_NEWNS); err != nil {
 				return fmt.Errorf("enter mount namespace: %w", err)
 			}
 		}
@@ -122,7 +158,7 @@ func (s *spawner) stop() error {
 	if s.life != nil {
 		err = errors.Join(err, s.life.Close())
 	}
-	for _, fd := range []int{s.pids, s.mnt} {
+	for _, fd := range []int{s.pids, s.mnt, s.home} {
 		if fd >= 0 {
 			err = errors.Join(err, unix.Close(fd))
 		}
