@@ -235,3 +235,26 @@ func TestRenewWithoutTheRoleItNeeds(t *testing.T) {
 	}
 	r.stop()
 }
+
+// An authority that has expired is dropped with a word; the others hold.
+func TestExpiredAuthorityIsDropped(t *testing.T) {
+	l := newLab(t)
+	c := l.config("a")
+	gone, err := identity.NewCA(l.ca.Mesh, time.Now().Add(-11*365*24*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := l.bundle("a", time.Now(), time.Hour)
+	b.CAs = append([]*x509.Certificate{gone.Certificate}, b.CAs...)
+	if err := b.Save(c.Bundle); err != nil {
+		t.Fatal(err)
+	}
+	r := startRenewable(t, l, c)
+	if made := <-r.made; len(made.Roots.CAs()) != 1 || !made.Roots.CAs()[0].Equal(l.ca.Certificate) {
+		t.Errorf("%d authorities are trusted, want the valid one", len(made.Roots.CAs()))
+	}
+	r.stop()
+	if n := strings.Count(r.log.String(), "has expired and is trusted no more"); n != 1 {
+		t.Errorf("said %d times, want once:\n%s", n, r.log)
+	}
+}
