@@ -77,6 +77,7 @@ func (c Config) args() []string {
 	}
 	params := []string{
 		"console=ttyS0", "quiet", "panic=-1",
+		"no_timer_check", // on a busy host the kernel would not believe in the emulated timer
 		guest.ParamName + "=" + c.Name, guest.ParamAddrs + "=" + strings.Join(addrs, ","),
 	}
 	return []string{
