@@ -128,7 +128,12 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// transfer sends bytes over TCP from a to b and returns how long it took.
+// transferLimit is long for the transfers here, and short enough to wait for one
+// that does not get through.
+const transferLimit = 4 * time.Second
+
+// transfer sends size bytes over TCP from a host to an address of another and
+// returns how long it took.
 func transfer(t *testing.T, a, b *netlab.Host, to netip.Addr, size int) (time.Duration, error) {
 	t.Helper()
 	l, err := b.Listen(t.Context(), "tcp", netip.AddrPortFrom(to, 0).String())
@@ -137,7 +142,7 @@ func transfer(t *testing.T, a, b *netlab.Host, to netip.Addr, size int) (time.Du
 	}
 	defer l.Close()
 	done := make(chan error, 1)
-	limit := time.Now().Add(3 * time.Second)
+	limit := time.Now().Add(transferLimit)
 	go func() {
 		c, err := l.Accept()
 		if err == nil {

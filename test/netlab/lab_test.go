@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 // reach pings from a host and fails unless exactly the wanted answer comes.
 func reach(t *testing.T, from *netlab.Host, to netip.Addr, want bool) time.Duration {
 	t.Helper()
-	limit := 3 * time.Second
+	limit := 10 * time.Second
 	if !want {
 		limit = 300 * time.Millisecond
 	}
