@@ -115,6 +115,7 @@ func (p *pair) iperf(to string, how ...string) bench.Transfer {
 	}
 	got, err := bench.ParseIperf(out)
 	must(p.t, err)
+	p.t.Logf("TCP to %s: %.3g Gbit/s, %d retransmits", to, got.Rate, got.Retransmits)
 	return got
 }
 

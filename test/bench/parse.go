@@ -10,8 +10,9 @@ import (
 
 // Transfer is what one TCP stream moved, as its receiver saw it.
 type Transfer struct {
-	Rate  float64 // in Gbit/s
-	Bytes float64
+	Rate        float64 // in Gbit/s
+	Bytes       float64
+	Retransmits int // segments that the sender sent again
 }
 
 // ParseIperf reads what `iperf3 --json` prints.
@@ -23,6 +24,7 @@ func ParseIperf(b []byte) (Transfer, error) {
 				Bytes         float64
 				BitsPerSecond float64 `json:"bits_per_second"`
 			} `json:"sum_received"`
+			Sent struct{ Retransmits int } `json:"sum_sent"`
 		}
 	}
 	if err := json.Unmarshal(b, &out); err != nil {
@@ -32,7 +34,7 @@ func ParseIperf(b []byte) (Transfer, error) {
 	if out.Error != "" || r.BitsPerSecond == 0 {
 		return Transfer{}, fmt.Errorf("iperf3: nothing received: %s", out.Error)
 	}
-	return Transfer{Rate: r.BitsPerSecond / 1e9, Bytes: r.Bytes}, nil
+	return Transfer{Rate: r.BitsPerSecond / 1e9, Bytes: r.Bytes, Retransmits: out.End.Sent.Retransmits}, nil
 }
 
 // ParsePing reads what `ping -n` prints, and returns the round trips in

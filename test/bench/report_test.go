@@ -53,8 +53,8 @@ func TestReport(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	if got, err := bench.ParseIperf([]byte(`{"end": {"sum_received": {"bytes": 7, "bits_per_second": 2500000000}}}`)); err != nil || got != (bench.Transfer{Rate: 2.5, Bytes: 7}) {
-		t.Errorf("iperf3: %+v, %v; want a rate of 2.5 and 7 bytes", got, err)
+	if got, err := bench.ParseIperf([]byte(`{"end": {"sum_received": {"bytes": 7, "bits_per_second": 2500000000}, "sum_sent": {"retransmits": 3}}}`)); err != nil || got != (bench.Transfer{Rate: 2.5, Bytes: 7, Retransmits: 3}) {
+		t.Errorf("iperf3: %+v, %v; want a rate of 2.5, 7 bytes, 3 retransmits", got, err)
 	}
 	for _, bad := range []string{"", "{}", `{"error": "unable to connect"}`, "no"} {
 		if got, err := bench.ParseIperf([]byte(bad)); err == nil {
