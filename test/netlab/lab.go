@@ -47,13 +47,11 @@ type Lab struct {
 // where there is no root or no nft(8).
 func New(t testing.TB, o Options) *Lab {
 	t.Helper()
-	l, err := open(t, o)
-	if need, ok := errors.AsType[*missingError](err); ok {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%v, and CI has to have it", need)
-		}
-		t.Skip(need)
+	nft, err := requirements(os.Geteuid(), exec.LookPath)
+	if err != nil {
+		refuse(t, err)
 	}
+	l, err := open(t, nft, o)
 	if err != nil {
 		t.Fatalf("netlab: %v", err)
 	}
@@ -68,19 +66,29 @@ func New(t testing.TB, o Options) *Lab {
 	return l
 }
 
-// missingError is a need of this package that the machine does not meet.
-type missingError struct{ what string }
-
-func (e *missingError) Error() string { return "netlab: needs " + e.what }
-
-func open(t testing.TB, o Options) (*Lab, error) {
-	if os.Geteuid() != 0 {
-		return nil, &missingError{"root for namespaces and TUN devices"}
+// requirements returns the path of nft(8), or says what the machine lacks.
+func requirements(euid int, lookPath func(string) (string, error)) (nft string, err error) {
+	if euid != 0 {
+		return "", errors.New("netlab: needs root for namespaces and TUN devices")
 	}
-	nft, err := exec.LookPath("nft")
-	if err != nil {
-		return nil, &missingError{"nft(8)"}
+	for _, name := range []string{"nft", "/usr/sbin/nft"} { // not every root's PATH has sbin
+		if nft, err = lookPath(name); err == nil {
+			return nft, nil
+		}
 	}
+	return "", fmt.Errorf("netlab: needs nft(8): %w", err)
+}
+
+// refuse ends a test that cannot run here: a failure where everything has to run.
+func refuse(t testing.TB, why error) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf("%v, and CI has to have it", why)
+	}
+	t.Skip(why)
+}
+
+func open(t testing.TB, nft string, o Options) (*Lab, error) {
 	if o.Seed == 0 {
 		o.Seed = 1
 	}
