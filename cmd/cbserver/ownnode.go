@@ -31,8 +31,7 @@ const (
 var errNodeDown = errors.New("the server's own node is not up yet")
 
 // ownNode is the server's own place in the mesh. Its certificate is one of the
-// mesh's CA like everyone's, and renewed in the same way: the node is then
-// started anew with it, which its peers see as a short absence.
+// mesh's CA like everyone's, and renewed in the same way, while it runs.
 type ownNode struct {
 	pki         *pki.Service
 	cfg         node.Config // of every start
@@ -109,15 +108,15 @@ func (n *ownNode) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := n.runOnce(ctx, b.Certificate.NotBefore.Add(identity.Backdate+pki.RenewAfter)); err != nil {
+		if err := n.runOnce(ctx, b); err != nil {
 			return fmt.Errorf("own node: %w", err)
 		}
 	}
 	return nil
 }
 
-// runOnce runs the node until its certificate is due for renewal.
-func (n *ownNode) runOnce(ctx context.Context, due time.Time) error {
+// runOnce runs the node until ctx ends or it leaves the mesh.
+func (n *ownNode) runOnce(ctx context.Context, b *identity.Bundle) error {
 	nd, err := node.New(n.cfg, n.log)
 	if err != nil {
 		return err
@@ -128,8 +127,7 @@ func (n *ownNode) runOnce(ctx context.Context, due time.Time) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer cancel()
-		n.attend(ctx, nd, due)
+		n.attend(ctx, nd, renewalOf(b))
 	}()
 	err = nd.Run(ctx)
 	cancel()
@@ -137,7 +135,13 @@ func (n *ownNode) runOnce(ctx context.Context, due time.Time) error {
 	return err
 }
 
-// attend passes on what the node tells until ctx ends or the certificate is due.
+// renewalOf is when a certificate is due for renewal.
+func renewalOf(b *identity.Bundle) time.Time {
+	return b.Certificate.NotBefore.Add(identity.Backdate + pki.RenewAfter)
+}
+
+// attend passes on what the node tells, and renews its certificate when that is
+// due, until ctx ends.
 func (n *ownNode) attend(ctx context.Context, nd *node.Node, due time.Time) {
 	ready := nd.Ready()
 	tick := time.NewTicker(renewCheck)
@@ -153,12 +157,31 @@ func (n *ownNode) attend(ctx context.Context, nd *node.Node, due time.Time) {
 		case <-nd.Changed():
 			n.notify()
 		case now := <-tick.C:
-			if now.After(due) {
-				n.log.Info("own node starts anew with a renewed certificate")
-				return
+			if now.Before(due) {
+				continue
 			}
+			b, err := n.renew(ctx, nd)
+			if err != nil {
+				n.log.Warn("own certificate is not renewed yet", "err", err)
+				continue
+			}
+			due = renewalOf(b)
 		}
 	}
+}
+
+// renew certifies the node anew and has it go on with that.
+func (n *ownNode) renew(ctx context.Context, nd *node.Node) (*identity.Bundle, error) {
+	b, err := n.certify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	data, err := b.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	_, err = nd.Renew(ctx, data)
+	return b, err
 }
 
 func (n *ownNode) set(nd *node.Node) {
