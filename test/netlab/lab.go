@@ -167,7 +167,7 @@ func (l *Lab) close() error {
 	for _, p := range procs {
 		<-p.done
 		if p.show && l.t.Failed() {
-			l.t.Logf("%s:\n%s", p.log, p.tail())
+			l.t.Logf("%s:\n%s", p.log, p.tail(int64(min(tailSize, tailTotal/len(procs)))))
 		}
 	}
 	for _, h := range hosts {

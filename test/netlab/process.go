@@ -149,18 +149,21 @@ func (p *Process) Stop() error {
 	return p.err
 }
 
-// tailSize is how much of a log is shown, in bytes.
-const tailSize = 8000
+// How much of the logs is shown when a test fails, in bytes: of each, and of all.
+const (
+	tailSize  = 8000
+	tailTotal = 100_000
+)
 
 // tail is the end of the process's log.
-func (p *Process) tail() string {
+func (p *Process) tail(size int64) string {
 	f, err := os.Open(p.log)
 	if err != nil {
 		return err.Error()
 	}
 	defer f.Close()
-	if fi, err := f.Stat(); err == nil && fi.Size() > tailSize {
-		if _, err := f.Seek(-tailSize, io.SeekEnd); err != nil {
+	if fi, err := f.Stat(); err == nil && fi.Size() > size {
+		if _, err := f.Seek(-size, io.SeekEnd); err != nil {
 			return err.Error()
 		}
 	}
