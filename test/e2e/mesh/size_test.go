@@ -25,6 +25,11 @@ func testSize(t *testing.T, n int, limit time.Duration) {
 	c := threeSites(t, n).cluster
 	last := c.startAll(t)
 	spent := last.Sub(c.nodes[0].began)
+	defer func() {
+		if t.Failed() {
+			t.Logf("processor time of all %d daemons together: %s", n, c.cpu(t))
+		}
+	}()
 	took := mustReach(t, "all pairs", c.nodes, c.nodes, last, limit)
 	reachFigure(t, fmt.Sprintf("%d daemons, 3 sites, 1 behind easy NAT, started within %s: after the last start",
 		n, spent.Round(time.Millisecond)), took, limit)
