@@ -19,7 +19,7 @@ import (
 
 const (
 	commandTimeout = 30 * time.Second // for a command in a machine; quiet: under 1 s
-	suiteTimeout   = 3 * time.Minute  // for the overlay's tests; quiet: 30 s
+	suiteTimeout   = 4 * time.Minute  // for the overlay's tests; quiet: 30 s
 	joinTimeout    = 60 * time.Second // for all pairs after the last start; quiet: 2 s
 	transferSize   = 2 << 20          // bytes
 	sinkPort       = 5001
