@@ -57,10 +57,18 @@ func (hostNet) Addresses(except string) ([]netip.Prefix, error) {
 			}
 			ip, ok := netip.AddrFromSlice(n.IP)
 			ones, bits := n.Mask.Size()
-			if ip = ip.Unmap(); ok && protocol.UsableAddr(ip) && bits == ip.BitLen() {
+			if ip = ip.Unmap(); ok && protocol.UsableAddr(ip) && bits == ip.BitLen() && !insideTunnel(i, ip) {
 				ps = append(ps, netip.PrefixFrom(ip, ones))
 			}
 		}
 	}
 	return ps, nil
+}
+
+// insideTunnel reports whether an address belongs to another tunnel of this
+// host, such as a second VPN: packets of ours in one would be wrapped twice. A
+// point-to-point link with a public address is an uplink.
+func insideTunnel(i net.Interface, ip netip.Addr) bool {
+	shared := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64, 0, 0}), 10) // RFC 6598
+	return i.Flags&net.FlagPointToPoint != 0 && (ip.IsPrivate() || shared.Contains(ip))
 }

@@ -24,7 +24,7 @@ type pair struct {
 }
 
 // Underlay addresses of the two.
-var underlay = [2]string{"192.0.2.1", "192.0.2.2"}
+var underlay = [2]string{"192.168.77.1", "192.168.77.2"}
 
 // vethMTU is that of Ethernet.
 const vethMTU = 1500
