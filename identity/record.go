@@ -2,10 +2,10 @@ package identity
 
 import (
 	"bytes"
-	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -129,18 +129,22 @@ func (r Record) validate() error {
 }
 
 // isSmallOrder reports whether a public key makes every shared secret zero: a
-// device need not take it, and no node has it (RFC 7748, section 6.1).
+// device need not take it, and no node has it (RFC 7748, section 6.1). These are
+// all such keys (Bernstein, "How do I validate Curve25519 public keys?"); to try
+// one takes longer than to verify a signature.
 func isSmallOrder(key Bytes32) bool {
-	pub, err := ecdh.X25519().NewPublicKey(key[:])
-	if err != nil {
+	key[31] &= 0x7f // X25519 does not look at the highest bit
+	switch hex.EncodeToString(key[:]) {
+	case "0000000000000000000000000000000000000000000000000000000000000000",
+		"0100000000000000000000000000000000000000000000000000000000000000",
+		"e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+		"5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f":
 		return true
 	}
-	some, err := ecdh.X25519().NewPrivateKey(bytes.Repeat([]byte{8}, 32))
-	if err != nil {
-		return true
-	}
-	_, err = some.ECDH(pub)
-	return err != nil
+	return false
 }
 
 // Order tells how two records of one node relate.
