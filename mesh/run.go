@@ -106,6 +106,7 @@ func (m *Mesh) load() (protocol.Saved, error) {
 	}
 	saved := protocol.Saved{Version: last.Version, Observed: last.Observed, List: list}
 	if b := m.cfg.Before; b != nil {
+		m.cfg.Before = nil // and not a chain of all meshes there ever were
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		was := b.machine.Saved()

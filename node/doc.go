@@ -10,7 +10,8 @@
 // rest, in this order: it reads and checks its files; then it takes its state
 // folder, opens the control socket, enrols if it was given a token, opens the
 // device and runs the mesh. When ctx ends it tells the others that it is away
-// and takes down, in reverse, what it put up.
+// and takes down, in reverse, what it put up. [Node.Renew] has it go on with
+// another certificate, key or authority meanwhile; the device stays.
 //
 // What a user got wrong comes back as an [*InputError]; until one is ruled out
 // nothing on the host has changed.

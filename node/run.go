@@ -228,6 +228,7 @@ func (n *Node) operate(ctx context.Context, p *parts) error {
 	}
 	n.mu.Lock()
 	held := *p
+	held.before = nil
 	n.fabric, n.datapath, n.held = m, p.dev.Datapath(), &held
 	grant := n.grant
 	n.mu.Unlock()
