@@ -372,7 +372,7 @@ func peersOf(t *testing.T, n *node) string {
 	}
 	var b strings.Builder
 	for _, p := range peers {
-		fmt.Fprintf(&b, "%s %s %s %s\n", p.Name, p.IP, p.IP6, p.State)
+		fmt.Fprintf(&b, "%s %s %s\n", p.Name, p.IP, p.IP6)
 	}
 	return b.String()
 }
