@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// remembers waits until each of the nodes has all others of them on its disk.
+// remembers waits until each of the nodes has all others of them on its disk. A
+// disk that takes long is written to for a tenth of the time.
 func remembers(t *testing.T, nodes []*node) {
 	t.Helper()
-	eventually(t, 10*time.Second, "all remember each other", func(context.Context) error {
+	took := eventually(t, time.Minute, "all remember each other", func(context.Context) error {
 		for _, n := range nodes {
 			var saved struct{ Peers []json.RawMessage }
 			data, err := os.ReadFile(filepath.Join(n.path("state"), "peers.json"))
@@ -31,6 +32,7 @@ func remembers(t *testing.T, nodes []*node) {
 		}
 		return nil
 	})
+	t.Logf("%d nodes have saved each other %s after they were all up", len(nodes), took.Round(time.Millisecond))
 }
 
 // TestRestart: a node of each site is killed, and stopped, and found by all
