@@ -20,7 +20,7 @@ import (
 
 const (
 	fetchTimeout = 3 * time.Minute // for the kernel's package, once
-	bootTimeout  = 4 * time.Minute // quiet: 6 s; beside ten busy processes: 90 s
+	bootTimeout  = 4 * time.Minute // seen: 10 s; beside many busy processes 96 s
 	memory       = 256             // MiB of a machine
 )
 

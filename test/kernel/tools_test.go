@@ -38,6 +38,9 @@ func runTool(name string, args []string) error {
 	return t.do(args)
 }
 
+// sinkWord begins the line that sinkTool prints when it listens.
+const sinkWord = "sink: listening"
+
 // sinkTool (ADDR:PORT) takes connections for ever. To each it answers how many
 // bytes came before the end, and their SHA-256.
 func sinkTool(args []string) error {
@@ -45,6 +48,7 @@ func sinkTool(args []string) error {
 	if err != nil {
 		return err
 	}
+	fmt.Println(sinkWord, l.Addr())
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -64,7 +68,7 @@ func sinkTool(args []string) error {
 }
 
 // sendTimeout bounds one transfer.
-const sendTimeout = 60 * time.Second
+const sendTimeout = 90 * time.Second
 
 // sendTool (ADDR:PORT BYTES) sends random bytes to a sink, compares its answer
 // with what it sent, and prints how it went.

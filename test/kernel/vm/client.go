@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	readyTimeout = time.Second      // of one try
-	runTimeout   = 60 * time.Second // when the caller's context has no deadline
-	endTimeout   = 30 * time.Second // for a signalled command to end
+	readyTimeout = 5 * time.Second  // of one try
+	runTimeout   = 90 * time.Second // when the caller's context has no deadline
+	endTimeout   = 60 * time.Second // for a signalled command to end
 	maxAnswer    = 8 << 20
 )
 
@@ -43,6 +43,11 @@ func (c *client) ready(ctx context.Context) error {
 }
 
 func (c *client) do(ctx context.Context, method, path string, in, out any) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, runTimeout)
+		defer cancel()
+	}
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err
