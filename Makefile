@@ -20,9 +20,9 @@ DEBS := ca-certificates cloud-init curl gcc iproute2 iputils-ping jq libc6-dev n
 # Foreign checkers that Debian does not have in a usable version.
 PIPS := awscli==1.45.11 boto3==1.43.11 botocore==1.43.11 moto==5.2.1 flask==3.1.2 flask-cors==6.0.1
 
-.PHONY: help setup build test race fuzz e2e bench lint demo
+.PHONY: help setup build test race fuzz sim e2e e2e-kernel bench lint demo
 help:  ## list the targets
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: ## install the Debian packages that demo and tests need, when missing
 	@missing=$$(for p in $(DEBS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
@@ -40,7 +40,7 @@ test: setup .tools/bin/moto_server build ## run every test: packages, then the w
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 5m $(RACE)
 	$(GO) test -timeout 5m ./mcis ./mesh
 	$(GO) test -short -timeout 5m -p 4 $(PLAIN)
-	$(GO) test -short -timeout 8m ./test/e2e
+	$(GO) test -short -timeout 8m -p 1 ./test/e2e/...
 
 race: setup ## run the packages without SDKs or etcd with the race detector, long tests too
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(RACE)
@@ -50,7 +50,11 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
 
 e2e: setup .tools/bin/moto_server build ## run the whole-system tests, long ones too (root)
-	$(GO) test -count=1 -timeout 30m -v ./test/e2e/...
+	$(GO) test -count=1 -timeout 30m -p 1 -v ./test/e2e/...
+
+e2e-kernel: DEBS := ca-certificates qemu-system-x86 busybox-static
+e2e-kernel: setup build ## run a mesh on the kernel's WireGuard in three virtual machines (root)
+	CBNET_E2E_KERNEL=1 $(GO) test -count=1 -timeout 15m -v ./test/kernel
 
 bench: build ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem $(RACE)
