@@ -14,6 +14,11 @@ import (
 func (m *Machine) admit(envelopes [][]byte, source string, wait func(node string) time.Duration) {
 	fresh := map[string]time.Duration{}
 	for _, env := range envelopes {
+		if node, ok := m.book.holder(env); ok {
+			m.count(MetricRecords, string(verdictKnown))
+			m.satisfy(node)
+			continue
+		}
 		s, err := m.roots.OpenRecord(env, m.now)
 		switch {
 		case errors.Is(err, identity.ErrRevoked), errors.Is(err, identity.ErrExpired):

@@ -16,6 +16,7 @@ import (
 // included: without them an older record would bring a node back.
 type book struct {
 	records map[string]*identity.Signed // by node
+	names   map[[32]byte]string         // of their nodes, by the hash of the envelope
 }
 
 // verdict is what became of a record.
@@ -30,7 +31,28 @@ const (
 	verdictFull     verdict = "full"     // over MaxMembers
 )
 
-func newBook() *book { return &book{records: make(map[string]*identity.Signed)} }
+func newBook() *book {
+	return &book{records: make(map[string]*identity.Signed), names: make(map[[32]byte]string)}
+}
+
+// holder returns whose record the envelope is if the book has this very one, so
+// that it need not be verified again: while nodes join, two of three come twice.
+func (b *book) holder(envelope []byte) (node string, ok bool) {
+	node, ok = b.names[sha256.Sum256(envelope)]
+	return node, ok
+}
+
+func (b *book) put(s *identity.Signed) {
+	b.drop(s.Grant.Node)
+	b.records[s.Grant.Node], b.names[s.Hash] = s, s.Grant.Node
+}
+
+func (b *book) drop(node string) {
+	if s := b.records[node]; s != nil {
+		delete(b.names, s.Hash)
+		delete(b.records, node)
+	}
+}
 
 // judge says what add would do with a record.
 func (b *book) judge(s *identity.Signed) verdict {
@@ -56,10 +78,10 @@ func (b *book) judge(s *identity.Signed) verdict {
 func (b *book) add(s *identity.Signed) verdict {
 	v := b.judge(s)
 	if v == verdictNew && len(b.records) >= MaxMembers {
-		delete(b.records, b.oldestLeft())
+		b.drop(b.oldestLeft())
 	}
 	if v == verdictNew || v == verdictNewer {
-		b.records[s.Grant.Node] = s
+		b.put(s)
 	}
 	return v
 }
@@ -94,7 +116,7 @@ func (b *book) prune(roots *identity.Roots, now time.Time) map[string]error {
 			continue
 		}
 		dropped[name] = why
-		delete(b.records, name)
+		b.drop(name)
 	}
 	return dropped
 }
