@@ -3,6 +3,7 @@ package bench_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,9 +17,9 @@ import (
 	"github.com/cbnet-io/cbnet/test/netlab"
 )
 
-// settle is how long a mesh rests before it is measured, and then how long it
-// is: several of memberlist's push/pull rounds of 30 s.
-const settle = 60 * time.Second
+// How long a mesh rests before it is measured, and then is: by default several of
+// memberlist's push/pull rounds of 30 s.
+var flagSettle = flag.Duration("settle", 60*time.Second, "`LENGTH` of the rest before a mesh is measured, and of the measurement")
 
 // daemon is one of many on a LAN.
 type daemon struct {
@@ -40,16 +41,16 @@ func measureIdle(t *testing.T, to *bench.Report) {
 	peers := fmt.Sprintf("%d daemons on one LAN", len(all))
 	to.Rows = append(to.Rows, bench.Row{Section: "mesh of real daemons", Subject: "all know all, after the last start", Unit: "s",
 		Samples: []float64{time.Since(began).Seconds()}, Note: peers})
-	rest(t, settle)
+	rest(t, *flagSettle)
 	inside, wire := make([]float64, len(all)), make([]float64, len(all))
 	count := func(sign float64) {
 		for i, d := range all {
-			inside[i] += sign * sent(t, d.proc, "cbn0") / settle.Seconds()
-			wire[i] += sign * sent(t, d.proc, "eth0") / settle.Seconds()
+			inside[i] += sign * sent(t, d.proc, "cbn0") / flagSettle.Seconds()
+			wire[i] += sign * sent(t, d.proc, "eth0") / flagSettle.Seconds()
 		}
 	}
 	count(-1)
-	rest(t, settle)
+	rest(t, *flagSettle)
 	count(1)
 	var rss []float64
 	for _, d := range all {

@@ -29,7 +29,7 @@ func measureSimulated(t *testing.T, to *bench.Report) {
 		s := newSimulation(t, *flagSim)
 		took := s.converge(t, 10*time.Minute)
 		note := fmt.Sprintf("SIMULATED: %d members in one process, synctest's time", *flagSim)
-		pause(settle)
+		pause(*flagSettle)
 		var packets, streams atomic.Int64
 		s.fabric.Watch(func(m meshtest.Sent) {
 			switch {
@@ -39,10 +39,10 @@ func measureSimulated(t *testing.T, to *bench.Report) {
 				streams.Add(int64(len(m.Data)))
 			}
 		})
-		pause(settle)
+		pause(*flagSettle)
 		s.fabric.Watch(nil)
 		rate := func(n int64) []float64 {
-			return []float64{float64(n) / settle.Seconds() / float64(*flagSim)}
+			return []float64{float64(n) / flagSettle.Seconds() / float64(*flagSim)}
 		}
 		section := "simulated mesh"
 		to.Rows = append(to.Rows,
