@@ -26,6 +26,8 @@ const (
 	maxNames = 256
 	// maxWanted bounds the records of unknown nodes that are said to exist.
 	maxWanted = MaxMembers
+	// maxLost bounds the peers that others are asked about in one request.
+	maxLost = 32
 	// maxAsked bounds the members that are asked for records at once.
 	maxAsked = 16
 	// maxWantTries is how often a record is asked for before the hint is dropped.
@@ -62,8 +64,9 @@ const (
 	greetFor = 30 * time.Second
 	// goodbyeFor is how long a stopping node tells others so.
 	goodbyeFor = time.Second
-	// observeEvery is how often the device is read at least.
-	observeEvery = time.Second
+	// observeEvery is how often the device is read at least, with up to 500
+	// peers; with more a millisecond for each.
+	observeEvery = 500 * time.Millisecond
 	// lookEvery is how often the host's own addresses are looked at.
 	lookEvery = 5 * time.Second
 	// saveSoon is how long news of who is in the mesh are collected before they

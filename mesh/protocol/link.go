@@ -37,6 +37,7 @@ type link struct {
 	refused []netip.AddrPort
 	reset   bool          // take the peer out of the device and put it back: starts a handshake at once
 	known   bool          // the device has been told of the peer
+	lost    bool          // it does not answer where it was tried: others may know better
 	confirm bool          // an answer came while addresses are tried: the device knows from where
 	trip    time.Duration // of that answer, 0 if it waited for a handshake
 
@@ -219,7 +220,7 @@ func (l *link) step(now time.Time, t Timing, echoEvery time.Duration) (nonce uin
 	case stepHop:
 		l.nextAsk, l.confirm = now, false
 	case stepShake:
-		l.nextAsk, l.confirm, l.reset = now, false, true
+		l.nextAsk, l.confirm, l.reset, l.lost = now, false, true, true
 	}
 	if now.Before(l.nextAsk) {
 		return 0, false
@@ -245,6 +246,16 @@ func (l *link) retryAfter(t Timing, echoEvery time.Duration) time.Duration {
 		return l.pulse.retry(t.EchoRetry)
 	}
 	return max(echoEvery, 5*t.EchoRetry)
+}
+
+// urgent is when the link has to be looked at though no tick is due; zero if
+// that can wait.
+func (l *link) urgent(now time.Time) time.Time {
+	suspect := l.pulse.rtt > 0 && l.pulse.probes > 0 && l.pulse.probes <= 2*silentProbes
+	if l.isQuiet(now) || !suspect && !l.paths.trial && !l.paths.hopping {
+		return time.Time{}
+	}
+	return laterOf(l.nextAsk, now.Add(suspectEvery/10))
 }
 
 // answered takes the answer to a probe and reports whether it is one of ours.

@@ -34,6 +34,7 @@ func (m *Machine) sighted(peer string, l *link, at netip.AddrPort) {
 		return
 	}
 	m.where.seen = m.sightings.published
+	m.log.Debug("seen by peers", "endpoint", m.where.seen, "source", peer)
 	if !slices.Equal(m.where.endpoints(), m.self.Record.Endpoints) {
 		m.renew(standingHere, 0)
 	}

@@ -21,7 +21,7 @@ func (m *Machine) turn() {
 	if p.reading {
 		return // the rest follows
 	}
-	fresh := m.now.Sub(p.observed) >= observeEvery
+	fresh := m.now.Sub(p.observed) >= max(observeEvery, time.Duration(len(m.links))*time.Millisecond)
 	if fresh {
 		p.observed = m.now
 		if m.endIfRevoked() {
@@ -81,17 +81,51 @@ func (e DeviceRead) apply(m *Machine) {
 // stepLinks moves the links, sets the device and probes. Probes wait for the
 // device.
 func (m *Machine) stepLinks() {
+	var lost []string
 	for _, name := range m.names {
 		l := m.links[name]
-		if nonce, ok := l.step(m.now, m.timing, m.echoEvery()); ok {
+		before := l.paths.using
+		nonce, ok := l.step(m.now, m.timing, m.echoEvery())
+		if l.paths.using != before {
+			m.log.Debug("path tried", "peer", name, "endpoint", l.paths.using)
+		}
+		if ok {
 			m.device.held = append(m.device.held, SendEcho{l.signed.Grant.IP, m.echo(EchoAsk, nonce)})
+		}
+		if l.lost && len(lost) < maxLost {
+			l.lost = false
+			lost = append(lost, name)
+		}
+		if u := l.urgent(m.now); !u.IsZero() {
+			m.pace.tick = earlier(m.pace.tick, u)
 		}
 	}
 	if n := 4 * len(m.links); len(m.device.held) > n { // the device hangs
 		m.device.held = m.device.held[len(m.device.held)-n:]
 	}
 	m.setDevice()
+	m.askAround(lost)
 	m.report()
+}
+
+// askAround asks anybody for the newest records of peers that do not answer:
+// gossip may miss a node, and two that do not reach each other do not tell each
+// other where they are now.
+func (m *Machine) askAround(lost []string) {
+	var up []string
+	for _, name := range m.names {
+		if m.links[name].up() && !m.wants.asking[name] {
+			up = append(up, name)
+		}
+	}
+	if len(lost) == 0 || len(up) == 0 || len(m.wants.asking) >= maxAsked {
+		return
+	}
+	source := up[m.rand.IntN(len(up))]
+	m.wants.asking[source] = true
+	m.do(Fetch{From: source, To: m.links[source].signed.Grant.IP, Request: Request{
+		Format: Format, From: m.grant.Node, Names: lost, Numbered: m.roots.RevocationNumber(),
+	}})
 }
 
 // apply implements Event. An echo also tells what its sender has of itself: a
