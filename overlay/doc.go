@@ -20,12 +20,14 @@
 // through the same UAPI socket that the `wg` tool uses, so there is one code
 // path for configuring, and `wg show` works on either.
 //
-// The userspace datapath takes its buffers, 64 KiB each, from a pool that only
-// the garbage collector bounds. A process that opens one passes
-// [UserspaceMemoryLimit] to [runtime/debug.SetMemoryLimit]; a package must not
-// change such a setting of the whole process. [Options.NoOffload] handles
-// packets one by one instead of 128 at a time: slower, with a small and bounded
-// memory, and safe on kernels whose segmentation offloads are broken.
+// The userspace datapath holds each packet in a buffer of 64 KiB. What is
+// received and not yet written is bounded to two batches of 128 packets; the
+// rest waits in the sockets. A process that opens one passes
+// [UserspaceMemoryLimit] to [runtime/debug.SetMemoryLimit] and
+// [UserspaceGCPercent] to [runtime/debug.SetGCPercent]; a package must not change
+// such settings of the whole process. [Options.NoOffload] handles packets one by
+// one: slower, with less memory, and safe on kernels whose segmentation offloads
+// are broken.
 //
 // Two peers that call each other at the same moment would refuse each other's
 // responses and wait for 5 s. The userspace datapath's socket sees both

@@ -22,6 +22,12 @@ const (
 	// memory than without.
 	UserspaceMemoryLimit = 200 << 20
 
+	// UserspaceGCPercent is the least garbage, in per cent of what is in use,
+	// that such a process should collect (debug.SetGCPercent). In use are at least
+	// 25 MB of buffers, of which nearly nothing is resident; as much garbage on
+	// top of them would be.
+	UserspaceGCPercent = 10
+
 	minMTU       = 576   // what every IPv4 host must accept (RFC 791)
 	minMTU6      = 1280  // RFC 8200; Linux switches IPv6 off below
 	maxMTU       = 65000 // a WireGuard datagram must fit into 64 KiB

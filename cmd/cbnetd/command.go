@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"runtime/debug"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -109,17 +109,12 @@ func runDaemon(ctx context.Context, c node.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(overlay.UserspaceMemoryLimit)
-	}
 	ctx, cancel := context.WithCancel(ctx)
-	told := make(chan struct{})
-	go func() {
-		defer close(told)
-		tellSystemd(ctx, os.Getenv("NOTIFY_SOCKET"), n.Ready(), log)
-	}()
+	var beside sync.WaitGroup
+	beside.Go(func() { tellSystemd(ctx, os.Getenv("NOTIFY_SOCKET"), n.Ready(), log) })
+	beside.Go(func() { limitMemory(ctx, n, c) })
 	err = n.Run(ctx)
 	cancel()
-	<-told
+	beside.Wait()
 	return err
 }
