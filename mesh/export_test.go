@@ -30,3 +30,13 @@ const MaxRequest = protocol.MaxRequest
 
 // Request is what is asked on the wire.
 type Request = protocol.Request
+
+// GossipMembers returns the names that a mesh's gossip holds for alive.
+func (m *Mesh) GossipMembers() []string {
+	_, list := m.parts()
+	var names []string
+	for _, n := range list.Members() {
+		names = append(names, n.Name)
+	}
+	return names
+}

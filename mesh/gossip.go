@@ -14,14 +14,40 @@ import (
 	"github.com/cbnet-io/cbnet/mesh/protocol"
 )
 
+// lane is the wire as memberlist has it: it may end and begin anew while the
+// wire stays.
+type lane struct{ *wire }
+
+// Shutdown implements memberlist.Transport.
+func (lane) Shutdown() error { return nil }
+
+// restartGossip ends memberlist without a word and starts it again, under the
+// name that the machine has now.
+func (m *Mesh) restartGossip() error {
+	w, list := m.parts()
+	if err := list.Shutdown(); err != nil {
+		m.log.Debug("gossip shutdown", "err", err)
+	}
+	list, err := m.openGossip(w)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.list = list
+	return nil
+}
+
 // openGossip starts memberlist on the wire. It knows nobody yet: see joinGossip.
 func (m *Mesh) openGossip(w *wire) (*memberlist.Memberlist, error) {
 	c := gossipConfig(time.Duration(m.timing.Gossip))
+	m.mu.Lock()
 	c.Name = m.machine.GossipName()
+	m.mu.Unlock()
 	// Of the mesh, whose authority may change: its random prefix tells it from
 	// others of the name.
 	c.Label = m.grant.Mesh + "/" + m.roots.Mesh().CIDR6.Addr().String()
-	c.Transport = w
+	c.Transport = lane{w}
 	c.BindAddr, c.BindPort = m.grant.IP.String(), GossipPort
 	c.AdvertiseAddr, c.AdvertisePort = c.BindAddr, GossipPort
 	c.Logger = log.New(gossipLog{m.log}, "", 0)

@@ -42,7 +42,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	var intro *introducer
 	if m.cfg.Introduce != "" {
 		if intro, err = m.openIntroducer(ctx); err != nil {
-			return errors.Join(err, list.Shutdown())
+			return errors.Join(err, list.Shutdown(), w.Shutdown())
 		}
 	}
 	m.mu.Lock()
@@ -62,7 +62,14 @@ func (m *Mesh) Run(ctx context.Context) error {
 	m.stop(ctx, end)
 	stopRun()
 	cancel()
-	return errors.Join(end, g.Wait(), list.Shutdown())
+	return errors.Join(end, g.Wait(), m.shut())
+}
+
+// shut closes gossip and the wire.
+func (m *Mesh) shut() error {
+	m.finish() // nothing starts gossip anew from here on
+	w, list := m.parts()
+	return errors.Join(list.Shutdown(), w.Shutdown())
 }
 
 // finish ends what the machine has asked for.

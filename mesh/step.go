@@ -112,6 +112,8 @@ func (m *Mesh) perform(ctx context.Context, a protocol.Action) protocol.Event {
 	case protocol.JoinGossip:
 		m.joinGossip(a.With)
 		return protocol.GossipJoined{}
+	case protocol.RestartGossip:
+		return protocol.GossipRestarted{Err: m.restartGossip()}
 	}
 	return nil
 }

@@ -96,6 +96,10 @@ type Introduce struct {
 // JoinGossip joins gossip with members. The result is [GossipJoined].
 type JoinGossip struct{ With []netip.AddrPort }
 
+// RestartGossip ends gossip without a word and starts it again under a name. The
+// result is [GossipRestarted].
+type RestartGossip struct{ Name string }
+
 // Log writes a line. A limited one is caused by others: they must not fill the disk.
 type Log struct {
 	Level   slog.Level
@@ -162,6 +166,7 @@ func (Announce) action()        {}
 func (CallIntroducers) action() {}
 func (Introduce) action()       {}
 func (JoinGossip) action()      {}
+func (RestartGossip) action()   {}
 func (Log) action()             {}
 func (Count) action()           {}
 func (Gauge) action()           {}

@@ -98,7 +98,7 @@ func (m *Machine) refresh(fresh map[string]time.Duration) {
 			m.gone[name] = dropped[name]
 		}
 	}
-	members, refused := resolve(m.self, m.book.records, m.proved)
+	members, refused := resolve(m.self, m.book.records, m.claim)
 	m.logClashes(refused)
 	here := place{network: m.where.network, prefixes: m.where.prefixes, overlay: m.where.overlay}
 	links := make(map[string]*link, len(members))
@@ -152,6 +152,7 @@ func (m *Machine) forget(name string) {
 		m.log.Info("peer left", "peer", name)
 	}
 	delete(m.states, name)
+	delete(m.eviction.held, name)
 	m.sightings.drop(name)
 	m.do(Changed{})
 }
@@ -167,8 +168,10 @@ func (m *Machine) proved(s *identity.Signed) bool {
 
 func (m *Machine) logClashes(refused []clash) {
 	now := make(map[string]string, len(refused))
+	m.contested = map[string]bool{}
 	for _, c := range refused {
 		now[c.name] = c.reason
+		m.contested[c.holder] = true
 		if m.clashes[c.name] != c.reason {
 			m.count(MetricRecords, "clash")
 			m.log.Warn("peer refused", "peer", c.name, "reason", c.reason)

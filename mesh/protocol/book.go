@@ -134,15 +134,16 @@ func (b *book) digests() map[string]Digest {
 type clash struct {
 	name   string
 	reason string
+	holder string // of the WireGuard key that both claim; empty if that is not it
 }
 
 // resolve decides who may be in the device: everyone who has not left, less
 // those whose overlay address or WireGuard key is this node's own or belongs to
 // someone with a better claim. For addresses that is precedence; so it is for
 // keys, but whoever has proved to hold the key comes first: a grant says
-// nothing of keys, and a liar may copy one. The result does not depend on the
+// nothing of keys, and a liar may copy one; claim is lower for the better claim. The result does not depend on the
 // order of the records, and is sorted by name.
-func resolve(self *identity.Signed, records map[string]*identity.Signed, proved func(*identity.Signed) bool) (members []*identity.Signed, refused []clash) {
+func resolve(self *identity.Signed, records map[string]*identity.Signed, claim func(*identity.Signed) int64) (members []*identity.Signed, refused []clash) {
 	ordered := make([]*identity.Signed, 0, len(records))
 	for _, s := range records {
 		if !s.Record.Left && s.Grant.Node != self.Grant.Node {
@@ -155,18 +156,18 @@ func resolve(self *identity.Signed, records map[string]*identity.Signed, proved 
 		name := s.Grant.Node
 		for _, a := range []netip.Addr{s.Grant.IP, s.Grant.IP6} {
 			if addrs[a] != "" {
-				refused = append(refused, clash{name, fmt.Sprintf("overlay address %s is also granted to %s", a, addrs[a])})
+				refused = append(refused, clash{name: name, reason: fmt.Sprintf("overlay address %s is also granted to %s", a, addrs[a])})
 				return true
 			}
 		}
 		addrs[s.Grant.IP], addrs[s.Grant.IP6] = name, name
 		return false
 	})
-	slices.SortStableFunc(ordered, func(a, b *identity.Signed) int { return cmp.Compare(rank(proved(a)), rank(proved(b))) })
+	slices.SortStableFunc(ordered, func(a, b *identity.Signed) int { return cmp.Compare(claim(a), claim(b)) })
 	keys := map[[32]byte]string{self.Record.WireGuardKey: self.Grant.Node}
 	for _, s := range ordered {
 		if holder := keys[s.Record.WireGuardKey]; holder != "" {
-			refused = append(refused, clash{s.Grant.Node, "claims the WireGuard key of " + holder})
+			refused = append(refused, clash{s.Grant.Node, "claims the WireGuard key of " + holder, holder})
 			continue
 		}
 		keys[s.Record.WireGuardKey] = s.Grant.Node
@@ -175,13 +176,6 @@ func resolve(self *identity.Signed, records map[string]*identity.Signed, proved 
 	slices.SortFunc(members, func(a, b *identity.Signed) int { return cmp.Compare(a.Grant.Node, b.Grant.Node) })
 	slices.SortFunc(refused, func(a, b clash) int { return cmp.Compare(a.name, b.name) })
 	return members, refused
-}
-
-func rank(proved bool) int {
-	if proved {
-		return 0
-	}
-	return 1
 }
 
 // precedence puts the better claim first: the certificate issued last, as the

@@ -3,7 +3,6 @@ package protocol
 import (
 	"context"
 	"math"
-	"reflect"
 	"slices"
 
 	"github.com/cbnet-io/cbnet/overlay"
@@ -37,13 +36,22 @@ func (m *Machine) setDevice() {
 		return
 	}
 	cfg, resets := m.Wanted(), m.resets()
-	if d.applied != nil && len(resets) == 0 && reflect.DeepEqual(*d.applied, cfg) {
+	if d.applied != nil && len(resets) == 0 && equal(*d.applied, cfg) {
 		m.tell(math.MaxUint64, nil)
 		m.release()
 		return
 	}
 	d.applied, d.refused = nil, 0
 	m.set(cfg, resets)
+}
+
+// equal reports whether two configurations are the same, in the same order.
+func equal(a, b overlay.Config) bool {
+	return a.PrivateKey == b.PrivateKey && a.Port == b.Port && a.MTU == b.MTU &&
+		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Routes, b.Routes) &&
+		slices.EqualFunc(a.Peers, b.Peers, func(p, q overlay.Peer) bool {
+			return p.PublicKey == q.PublicKey && p.Endpoint == q.Endpoint && p.Keepalive == q.Keepalive && slices.Equal(p.AllowedIPs, q.AllowedIPs)
+		})
 }
 
 func (m *Machine) set(cfg overlay.Config, resets []overlay.Key) {

@@ -27,6 +27,10 @@ const Magic = 0xCB
 //	        of an answer: 16 bytes and uint16, the endpoint at which the asker
 //	        is seen, IPv4 as IPv6 does; zeros if unknown
 //
+//	uint64  hash of the sender's name in gossip, big endian
+//	byte    of an answer: 1 if the sender's gossip holds the asker under the
+//	        name that it said, 2 if not; 0 if unknown
+//
 // The first versions end before the endpoint.
 type Echo struct {
 	Kind        byte
@@ -34,11 +38,24 @@ type Echo struct {
 	Meta        Meta
 	Revocations uint64
 	Seen        netip.AddrPort // invalid if unknown
+	Start       uint64         // 0 if unknown
+	Held        Held
 }
+
+// Held says whether a node's gossip holds another one for alive.
+type Held byte
+
+// What gossip may say.
+const (
+	HeldUnknown Held = iota
+	HeldAlive
+	HeldNot
+)
 
 const (
 	echoSize = 3 + 8 + metaSize + 8
 	seenSize = 16 + 2
+	heldSize = 8 + 1
 )
 
 // Append encodes the echo behind b.
@@ -52,7 +69,9 @@ func (e Echo) Append(b []byte) []byte {
 		seen = e.Seen.Addr().As16()
 	}
 	b = append(b, seen[:]...)
-	return binary.BigEndian.AppendUint16(b, e.Seen.Port())
+	b = binary.BigEndian.AppendUint16(b, e.Seen.Port())
+	b = binary.BigEndian.AppendUint64(b, e.Start)
+	return append(b, byte(e.Held))
 }
 
 // ParseEcho reads an echo. Bytes behind it belong to a later version.
@@ -74,6 +93,10 @@ func ParseEcho(b []byte) (Echo, error) {
 		a, port := netip.AddrFrom16([16]byte(b)).Unmap(), binary.BigEndian.Uint16(b[16:])
 		if UsableAddr(a) && port != 0 {
 			e.Seen = netip.AddrPortFrom(a, port)
+		}
+		if b = b[seenSize:]; len(b) >= heldSize {
+			e.Start = binary.BigEndian.Uint64(b)
+			e.Held = min(Held(b[8]), HeldNot)
 		}
 	}
 	return e, nil

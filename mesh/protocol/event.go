@@ -101,6 +101,9 @@ type (
 // GossipJoined is the result of a [JoinGossip].
 type GossipJoined struct{}
 
+// GossipRestarted is the result of a [RestartGossip].
+type GossipRestarted struct{ Err error }
+
 // DeviceRead is the result of a [ReadDevice].
 type DeviceRead struct {
 	Peers []overlay.PeerStatus

@@ -15,6 +15,7 @@ type gossip struct {
 	boot    string
 	starts  map[string][]gossipStart // of each node that gossip may keep
 	alive   map[string]bool          // gossip names
+	held    map[uint64]string        // nodes of these, by the hash of the name
 	next    time.Time                // to look for those who are lost; zero while joining
 	soon    bool                     // next was moved forward
 	joining bool
@@ -28,7 +29,7 @@ type gossipStart struct {
 }
 
 func newGossip(boot string) gossip {
-	return gossip{boot: boot, starts: map[string][]gossipStart{}, alive: map[string]bool{}}
+	return gossip{boot: boot, starts: map[string][]gossipStart{}, alive: map[string]bool{}, held: map[uint64]string{}}
 }
 
 // GossipName returns this node's name in gossip.
@@ -122,12 +123,18 @@ func (g *gossip) note(node, boot string, now time.Time) {
 }
 
 // apply implements Event.
-func (e MemberJoined) apply(m *Machine) { m.gossip.alive[e.Name] = true }
+func (e MemberJoined) apply(m *Machine) {
+	m.gossip.alive[e.Name] = true
+	if node, _, err := splitGossipName(e.Name); err == nil {
+		m.gossip.held[nameHash(e.Name)] = node
+	}
+}
 
 // apply implements Event. Whomever gossip calls dead stays; it is counted, since
 // lies about others look like that.
 func (e MemberLost) apply(m *Machine) {
 	delete(m.gossip.alive, e.Name)
+	delete(m.gossip.held, nameHash(e.Name))
 	node, _, err := splitGossipName(e.Name)
 	if err != nil {
 		return
@@ -152,6 +159,14 @@ func (m *Machine) inGossip() map[string]bool {
 // gossip.
 func (m *Machine) joinGossip() {
 	m.gossip.soon = false
+	switch {
+	case m.eviction.busy:
+		m.gossip.next = time.Time{}
+		return
+	case m.eviction.broken:
+		m.rename()
+		return
+	}
 	in := m.inGossip()
 	var lost []netip.AddrPort
 	for _, name := range m.names {

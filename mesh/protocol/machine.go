@@ -68,15 +68,20 @@ type Machine struct {
 	byIP      map[netip.Addr]string
 	learned   map[string]netip.AddrPort // endpoints remembered from the last run
 	clashes   map[string]string         // last logged, by node
-	conflicts map[string]Digest         // of records refused as conflicts, by node
-	states    map[string]State          // last reported, by node
-	gauge     Gauge                     // last reported
+	contested map[string]bool           // nodes whose WireGuard key others claim, too
+	doubted   map[string]time.Time      // when they have had their turn, see contest
+	turns     map[string]turn           // of those who are in the device, see contest
+	began     time.Time
+	conflicts map[string]Digest // of records refused as conflicts, by node
+	states    map[string]State  // last reported, by node
+	gauge     Gauge             // last reported
 	device    device
 	pace      pace
 	wants     wants
 	saver     saver
 	joiner    joiner
 	gossip    gossip
+	eviction  eviction
 	sightings sightings
 	gone      map[string]error // who was taken out since the start, and why
 	pushes    map[uint64]func(acknowledged []string)
@@ -98,8 +103,8 @@ func New(cfg Config, now time.Time) (*Machine, error) {
 		cfg: cfg, roots: cfg.Roots, grant: grant, publicKey: [32]byte(key.PublicKey().Bytes()),
 		timing: cfg.Timing.WithDefaults(), rand: cfg.Rand, now: now,
 		book: newBook(), links: map[string]*link{}, byIP: map[netip.Addr]string{}, learned: map[string]netip.AddrPort{},
-		clashes: map[string]string{}, conflicts: map[string]Digest{}, states: map[string]State{},
-		wants: newWants(), gossip: newGossip(cfg.Boot), pushes: map[uint64]func([]string){}, goodbyes: map[uint64]goodbye{},
+		clashes: map[string]string{}, doubted: map[string]time.Time{}, turns: map[string]turn{}, began: now, conflicts: map[string]Digest{}, states: map[string]State{},
+		wants: newWants(), gossip: newGossip(cfg.Boot), eviction: eviction{held: map[string]bool{}}, pushes: map[uint64]func([]string){}, goodbyes: map[uint64]goodbye{},
 		gone: map[string]error{},
 	}
 	m.log = logger{m}

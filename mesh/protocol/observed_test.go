@@ -16,8 +16,8 @@ func TestEchoSeen(t *testing.T) {
 		{"IPv6", public6, 0, public6},
 		{"unknown", netip.AddrPort{}, 0, netip.AddrPort{}},
 		{"IPv4 as IPv6", netip.MustParseAddrPort("[::ffff:203.0.113.7]:51820"), 0, public},
-		{"an older version", public, seenSize, netip.AddrPort{}},
-		{"cut off", public, 1, netip.AddrPort{}},
+		{"an older version", public, seenSize + heldSize, netip.AddrPort{}},
+		{"cut off", public, heldSize + 1, netip.AddrPort{}},
 		{"no address of a host", netip.MustParseAddrPort("224.0.0.1:51820"), 0, netip.AddrPort{}},
 		{"no port", netip.MustParseAddrPort("203.0.113.7:0"), 0, netip.AddrPort{}},
 	} {

@@ -147,7 +147,7 @@ func (e EchoReceived) apply(m *Machine) {
 	switch e.Echo.Kind {
 	case EchoAsk:
 		answer := m.echo(EchoAnswer, e.Echo.Nonce)
-		answer.Seen = l.seen()
+		answer.Seen, answer.Held = l.seen(), m.holds(name, e.Echo.Start)
 		m.do(SendEcho{e.From, answer})
 		if !l.up() && !l.signed.Record.Away {
 			m.askBack(l)
@@ -163,6 +163,7 @@ func (e EchoReceived) apply(m *Machine) {
 			m.wakeUp() // the device says from where it came
 		}
 		m.sighted(name, l, e.Echo.Seen)
+		m.heldBy(name, e.Echo.Held)
 	}
 	m.heed(name, e.Echo.Meta.Digest)
 	if e.Echo.Revocations > 0 {
@@ -181,7 +182,7 @@ func (m *Machine) askBack(l *link) {
 
 // echo makes an echo that speaks for this node.
 func (m *Machine) echo(kind byte, nonce uint64) Echo {
-	return Echo{Kind: kind, Nonce: nonce, Meta: metaOf(m.self), Revocations: m.roots.RevocationNumber()}
+	return Echo{Kind: kind, Nonce: nonce, Meta: metaOf(m.self), Revocations: m.roots.RevocationNumber(), Start: nameHash(m.GossipName())}
 }
 
 // echoEvery is the interval of probes to one peer: longer in a large mesh.

@@ -185,7 +185,12 @@ func TestResolve(t *testing.T) {
 		for _, s := range tt.records {
 			records[s.Grant.Node] = s
 		}
-		members, refused := resolve(self, records, func(s *identity.Signed) bool { return slices.Contains(tt.proved, s.Grant.Node) })
+		members, refused := resolve(self, records, func(s *identity.Signed) int64 {
+			if slices.Contains(tt.proved, s.Grant.Node) {
+				return 0
+			}
+			return 1
+		})
 		var got, bad []string
 		for _, s := range members {
 			got = append(got, s.Grant.Node)

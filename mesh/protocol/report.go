@@ -4,6 +4,10 @@ import "maps"
 
 // report logs changes of state, counts and tells the user.
 func (m *Machine) report() {
+	if len(m.contested)+len(m.turns) > 0 {
+		m.contest()
+	}
+	m.watchGossip()
 	counts := map[State]int{StateUp: 0, StateConnecting: 0, StateUnreachable: 0, StateAway: 0}
 	news := false
 	for _, name := range m.names {
