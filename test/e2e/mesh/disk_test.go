@@ -51,8 +51,6 @@ func TestFullDisk(t *testing.T) {
 	if got := n.savedKey(t); got != key {
 		t.Errorf("key after a restart with a full disk: %s, want %s", got, key)
 	}
-	// It says again what it could not save, then that it could.
-	said := len(n.said(t))
 	at(`rm -f $0/fill $0/more`)
 	eventually(t, 25*time.Second, "the node saves again", func(ctx context.Context) error {
 		if r := runAt(t, n.host, "grep", "-c", "", filepath.Join(n.path("state"), "peers.json")); r.code != 0 {
@@ -63,7 +61,6 @@ func TestFullDisk(t *testing.T) {
 		}
 		return nil
 	})
-	t.Logf("what it said: %q", lines(n.said(t)[said:], "INFO", "WARN", "ERROR"))
 	n.stop(t)
 	n.start(t)
 	others := append(append([]*node{}, early[:3]...), late)
