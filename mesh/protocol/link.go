@@ -242,6 +242,8 @@ func (l *link) retryAfter(t Timing, echoEvery time.Duration) time.Duration {
 	switch {
 	case l.paths.trial, l.paths.hopping:
 		return suspectEvery
+	case l.answer.IsZero() && !l.status.LastHandshake.IsZero() && l.misses < 2*silentProbes:
+		return suspectEvery // there is a session: the first probe was lost on its way
 	case l.misses < 30:
 		return l.pulse.retry(t.EchoRetry)
 	}

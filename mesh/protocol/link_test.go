@@ -313,3 +313,16 @@ func TestSteers(t *testing.T) {
 		}
 	}
 }
+
+// Once there is a session the first answer is not a second away because a
+// packet was lost.
+func TestFirstContactIsAskedAgainSoon(t *testing.T) {
+	f := newFar(at(identity.KindPublic, public))
+	f.turn()
+	f.device.LastHandshake, f.device.RxBytes = t0, 92
+	f.now = t0.Add(time.Second) // the probe is lost, the handshake was not
+	f.turn()
+	if wait := f.l.nextAsk.Sub(f.now); wait > suspectEvery {
+		t.Errorf("asked again after %s, want %s", wait, suspectEvery)
+	}
+}
