@@ -109,6 +109,7 @@ type wire struct {
 	keys [2]overlay.Key
 	conn [2]*net.UDPConn // conn[i] is where device i finds the other
 	port [2]uint16       // of the devices
+	tun  [2]*tuntest.ChannelTUN
 
 	mu        sync.Mutex // guards the fields below
 	rule      func(from int, kind byte) verdict
@@ -128,7 +129,8 @@ func newWire(t *testing.T, binds [2]conn.Bind) *wire {
 			t.Fatal(err)
 		}
 		w.conn[i] = c
-		w.dev[i] = device.NewDevice(tuntest.NewChannelTUN().TUN(), binds[i], device.NewLogger(device.LogLevelSilent, ""))
+		w.tun[i] = tuntest.NewChannelTUN()
+		w.dev[i] = device.NewDevice(w.tun[i].TUN(), binds[i], device.NewLogger(device.LogLevelSilent, ""))
 		w.ipc(t, i, fmt.Sprintf("private_key=%s\nlisten_port=0\n", hexKey(w.keys[i])))
 		if err := w.dev[i].Up(); err != nil {
 			t.Fatal(err)
@@ -136,17 +138,43 @@ func newWire(t *testing.T, binds [2]conn.Bind) *wire {
 		w.port[i] = w.listenPort(t, i)
 	}
 	var wg sync.WaitGroup
+	done := make(chan struct{})
 	for i := range 2 {
 		wg.Go(func() { w.relay(i) })
+		wg.Go(func() { w.traffic(i, done) })
 	}
 	t.Cleanup(func() {
+		defer wg.Wait()
+		defer close(done)
 		for i := range 2 {
 			w.dev[i].Close()
 			w.conn[i].Close()
 		}
-		wg.Wait()
 	})
 	return w
+}
+
+// traffic is what a mesh always has: a packet now and then. Without any,
+// wireguard-go may give up after a handshake that failed on both sides: its
+// timer to try again does nothing within 5 s of a response that it sent.
+func (w *wire) traffic(i int, done <-chan struct{}) {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	addr := [2]netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")}
+	for {
+		select {
+		case <-done:
+			return
+		case <-w.tun[i].Inbound:
+		case <-tick.C:
+			select {
+			case w.tun[i].Outbound <- tuntest.Ping(addr[1-i], addr[i]):
+			case <-w.tun[i].Inbound:
+			case <-done:
+				return
+			}
+		}
+	}
 }
 
 func (w *wire) ipc(t *testing.T, i int, lines string) {

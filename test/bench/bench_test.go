@@ -24,7 +24,7 @@ var (
 	flagTime   = flag.Duration("time", 5*time.Second, "`LENGTH` of one TCP stream of the throughput part")
 	flagBytes  = flag.Int64("bytes", 10e9, "`N` bytes of one transfer of the memory part")
 	flagNodes  = flag.Int("nodes", 51, "`N` daemons of the idle part")
-	flagSim    = flag.Int("sim", 1000, "`N` members of the simulated part")
+	flagSim    = flag.Int("sim", 100, "`N` members of the simulated part")
 	flagBin    = flag.String("bin", "../../bin", "`DIR` with cbnetd and cbctl")
 	flagTools  = flag.String("tools", "../../.tools", "`DIR` with wireguard-go and nebula-VERSION/")
 	flagOnly   = flag.String("only", "", "`NAMES` of the programs to compare, with | between; empty: all")
