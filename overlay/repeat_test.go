@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -45,11 +46,14 @@ func TestRepeat(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
+				var mu sync.Mutex // guards got
 				var got []time.Duration
 				r := overlay.NewRepeater(func(packet []byte, to netip.AddrPort) {
 					if to != a || !slices.Equal(packet, callWith(7)) {
 						t.Errorf("sent %x to %s", packet, to)
 					}
+					mu.Lock()
+					defer mu.Unlock()
 					got = append(got, time.Since(start))
 				})
 				packet := callWith(7)
@@ -58,6 +62,8 @@ func TestRepeat(t *testing.T) {
 				<-time.After(500 * time.Millisecond)
 				tt.then(r)
 				<-time.After(10 * time.Second)
+				mu.Lock()
+				defer mu.Unlock()
 				if !slices.Equal(got, tt.want) {
 					t.Errorf("repeated after %v, want %v", got, tt.want)
 				}
