@@ -37,6 +37,11 @@ type Config struct {
 	Boot   string     // makes this start's name in gossip unlike all others: 1 to 16 characters
 	Timing Timing     // zero fields mean the defaults
 	Rand   *rand.Rand // all chance; nonces of probes should not be foreseen
+
+	// Open verifies an envelope as [identity.Roots.OpenRecord] of Roots does; nil
+	// means that. Whoever runs many machines in one process may have each envelope
+	// verified once.
+	Open func(roots *identity.Roots, envelope []byte, now time.Time) (*identity.Signed, error)
 }
 
 // Machine is one node's part in the mesh. Make it with [New].

@@ -84,7 +84,7 @@ func (m *Machine) sign(st standing) error {
 	if err != nil {
 		return fmt.Errorf("own record: %w", err)
 	}
-	s, err := m.roots.OpenRecord(env, m.now)
+	s, err := m.openRecord(env)
 	if err != nil {
 		return fmt.Errorf("own record: %w", err)
 	}

@@ -18,7 +18,7 @@ func (e Start) apply(m *Machine) {
 	}
 	m.version, m.where.observed, m.where.prefixes = e.Saved.Version, e.Saved.Observed, e.Addresses
 	for _, p := range e.Saved.Peers {
-		s, err := m.roots.OpenRecord(p.Envelope, m.now)
+		s, err := m.openRecord(p.Envelope)
 		if err != nil {
 			m.log.Debug("saved peer dropped", "err", err)
 			continue

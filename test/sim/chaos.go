@@ -118,6 +118,9 @@ func (w *World) restart() {
 	w.back(n)
 }
 
+// maxBack is how long a node is down at most.
+const maxBack = 12 * time.Second
+
 func (w *World) back(n *Node) {
 	n.skew = w.smallSkew()
 	switch k := w.rand.IntN(20); {
@@ -130,7 +133,7 @@ func (w *World) back(n *Node) {
 	case len(n.disk.saved.Peers) > 5 && n.intro == "" && k < 14: // it knows whom to call, so its clock may be wrong
 		n.skew = w.bigSkew()
 	}
-	w.after(w.seconds(0, 12), func() {
+	w.after(w.seconds(0, int(maxBack/time.Second)), func() {
 		if n.run == 0 && !n.revoked {
 			n.start()
 		}
@@ -344,6 +347,7 @@ func (w *World) expire() {
 	if w.rand.IntN(2) == 0 {
 		return
 	}
+	w.last = w.now + 25*time.Second + maxBack
 	w.after(25*time.Second, func() {
 		if n.run != 0 {
 			n.crash()

@@ -24,6 +24,7 @@ type device struct {
 	config overlay.Config
 	peers  map[overlay.Key]*peer
 	byIP   map[netip.Addr]*peer
+	fine   map[netip.AddrPort]bool // endpoints that config's routes allow
 }
 
 // peer is one of a device's peers at this moment.
@@ -37,6 +38,30 @@ type peer struct {
 
 func (d *device) clear() {
 	d.config, d.peers, d.byIP = overlay.Config{}, map[overlay.Key]*peer{}, map[netip.Addr]*peer{}
+	d.fine = map[netip.AddrPort]bool{}
+}
+
+// valid reports whether overlay.Config.Validate finds no fault. It asks only if
+// more than endpoints differs from the configuration in force, or if one of
+// them is new.
+func (d *device) valid(c overlay.Config) bool {
+	same := slices.EqualFunc(c.Peers, d.config.Peers, func(p, q overlay.Peer) bool {
+		return p.PublicKey == q.PublicKey && p.Keepalive == q.Keepalive && slices.Equal(p.AllowedIPs, q.AllowedIPs) && d.fine[p.Endpoint]
+	})
+	if same && c.PrivateKey == d.config.PrivateKey && c.Port == d.config.Port && c.MTU == d.config.MTU &&
+		slices.Equal(c.Addresses, d.config.Addresses) && slices.Equal(c.Routes, d.config.Routes) {
+		return true
+	}
+	if c.Validate() != nil {
+		return false
+	}
+	if len(d.fine) > 1000 {
+		clear(d.fine)
+	}
+	for _, p := range c.Peers {
+		d.fine[p.Endpoint] = true
+	}
+	return true
 }
 
 // poison is an endpoint that devices take for no peer, though it looks well.
@@ -46,19 +71,22 @@ var poison = netip.MustParseAddrPort("203.0.113.66:51820")
 // endpoint is applied when it changes in the configuration, and one bad endpoint
 // spoils the whole.
 func (d *device) set(a protocol.SetDevice) protocol.DeviceSet {
+	valid := d.valid(a.Config) // and so is each part of it
 	if len(a.Reset) > 0 {
 		without := a.Config
 		without.Peers = slices.DeleteFunc(slices.Clone(a.Config.Peers), func(p overlay.Peer) bool { return slices.Contains(a.Reset, p.PublicKey) })
-		if r := d.apply(without); r.Err != nil {
+		if r := d.apply(without, valid); r.Err != nil {
 			return r
 		}
 	}
-	return d.apply(a.Config)
+	return d.apply(a.Config, valid)
 }
 
-func (d *device) apply(c overlay.Config) protocol.DeviceSet {
-	if err := c.Validate(); err != nil {
-		return protocol.DeviceSet{Err: err}
+func (d *device) apply(c overlay.Config, valid bool) protocol.DeviceSet {
+	if !valid {
+		if err := c.Validate(); err != nil {
+			return protocol.DeviceSet{Err: err}
+		}
 	}
 	for _, p := range c.Peers {
 		if p.Endpoint == poison {

@@ -134,7 +134,7 @@ func (n *Node) start() {
 	n.roots = roots
 	m, err := protocol.New(protocol.Config{
 		Roots: roots, Certificate: n.cert, Key: n.key, Introducers: n.w.introducers, PrivateKey: n.wg, Port: wgPort,
-		Introduce: n.intro, Boot: fmt.Sprintf("b%d", n.boots), Timing: n.w.opt.Timing,
+		Open: n.w.memo.open, Introduce: n.intro, Boot: fmt.Sprintf("b%d", n.boots), Timing: n.w.opt.Timing,
 		Rand: rand.New(rand.NewPCG(n.w.opt.Seed, uint64(n.index)<<32|uint64(n.boots))),
 	}, n.now())
 	if err != nil {

@@ -1,11 +1,11 @@
 package sim_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,49 +14,71 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 8, "how many seeds to simulate")
+	seeds = flag.Int("seeds", 24, "how many seeds to simulate")
 	seed  = flag.Uint64("seed", 1, "the first one")
+	nodes = flag.Int("nodes", 0, "how many members; 0 means the default")
+	chaos = flag.Duration("chaos", 0, "how long faults happen; 0 means the default")
 	lines = flag.Bool("lines", false, "print all that the nodes log")
 )
+
+// maxBroken is after how many failed seeds TestSeeds ends.
+const maxBroken = 5
+
+// totals are the sums over all seeds.
+type totals struct {
+	mu                 sync.Mutex
+	next               int
+	run, broken        int
+	nodes, events      int
+	simulated, slowest time.Duration
+	sumHealed          time.Duration
+}
+
+// take returns the number of the next seed, false if there is none.
+func (s *totals) take() (uint64, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next >= *seeds || s.broken >= maxBroken {
+		return 0, false
+	}
+	s.next++
+	return *seed + uint64(s.next-1), true
+}
+
+func (s *totals) add(r sim.Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.run, s.nodes, s.events, s.simulated = s.run+1, s.nodes+r.Nodes, s.events+r.Events, s.simulated+r.Sim
+	s.slowest, s.sumHealed = max(s.slowest, r.Healed), s.sumHealed+r.Healed
+	if r.Broken != nil {
+		s.broken++
+	}
+}
 
 // TestSeeds simulates many seeds, two at a time.
 func TestSeeds(t *testing.T) {
 	began := time.Now()
-	var events, nodes atomic.Int64
-	var slowest, simulated atomic.Int64
-	var next atomic.Uint64
+	var sum totals
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
-			for {
-				i := next.Add(1) - 1
-				if i >= uint64(*seeds) || t.Failed() {
-					return
-				}
-				r := simulate(t, *seed+i)
-				events.Add(int64(r.Events))
-				nodes.Add(int64(r.Nodes))
-				simulated.Add(int64(r.Sim))
-				for {
-					was := slowest.Load()
-					if int64(r.Healed) <= was || slowest.CompareAndSwap(was, int64(r.Healed)) {
-						break
-					}
-				}
+			for i, ok := sum.take(); ok; i, ok = sum.take() {
+				sum.add(simulate(t, i))
 			}
 		})
 	}
 	wg.Wait()
-	t.Logf("%d seeds, %d nodes (a fifth of them lie), %d events, %s simulated in %s; all well again at most %s after the last fault (simulated)",
-		*seeds, nodes.Load(), events.Load(), time.Duration(simulated.Load()).Round(time.Second), time.Since(began).Round(time.Millisecond), time.Duration(slowest.Load()))
+	t.Logf("%d seeds, %d broken; %d nodes (a fifth of them lie), %d events, %s simulated in %s; all well again %s after the last fault in the mean, %s at most (simulated)",
+		sum.run, sum.broken, sum.nodes, sum.events, sum.simulated.Round(time.Second), time.Since(began).Round(time.Millisecond),
+		(sum.sumHealed / time.Duration(max(1, sum.run))).Round(time.Millisecond), sum.slowest)
 }
 
 // simulate runs one seed and tells how to run it again if it fails.
 func simulate(t *testing.T, seed uint64) sim.Result {
 	t.Helper()
-	o := sim.Options{Seed: seed}
+	o := sim.Options{Seed: seed, Nodes: *nodes, Chaos: *chaos}
 	if testing.Short() { // a smaller mesh, and less long
-		o.Nodes, o.Chaos = 15, 30*time.Second
+		o.Nodes, o.Chaos = cmp.Or(o.Nodes, 15), cmp.Or(o.Chaos, 30*time.Second)
 	}
 	if *lines {
 		o.Verbose = func(at time.Duration, node string, l protocol.Log) {
@@ -69,16 +91,24 @@ func simulate(t *testing.T, seed uint64) sim.Result {
 		return r
 	}
 	if r.Broken != nil {
-		t.Errorf("seed %d: %s\nreplay: go test -count=1%s -run TestSeeds ./test/sim -seeds 1 -seed %d\n%s", seed, r.Broken, short(), seed, r.Trace)
+		t.Errorf("seed %d: %s\nreplay: go test -count=1 -run TestSeeds ./test/sim -seeds 1 -seed %d%s\n%s", seed, r.Broken, seed, flags(), r.Trace)
 	}
 	return r
 }
 
-func short() string {
+// flags are those of this run that a replay needs.
+func flags() string {
+	f := ""
 	if testing.Short() {
-		return " -short"
+		f += " -short"
 	}
-	return ""
+	if *nodes != 0 {
+		f += fmt.Sprintf(" -nodes %d", *nodes)
+	}
+	if *chaos != 0 {
+		f += fmt.Sprintf(" -chaos %s", *chaos)
+	}
+	return f
 }
 
 // TestReplay: one seed gives one trace, another seed another.

@@ -74,6 +74,7 @@ func (b *Broken) String() string {
 type World struct {
 	opt    Options
 	rand   *rand.Rand
+	memo   memo
 	ca     *authority
 	wrong  *authority // nobody trusts it
 	now    time.Duration
@@ -101,8 +102,9 @@ type World struct {
 	lastRun  uint64
 	moves    int
 	healed   time.Duration
-	calm     bool     // the faults have ended
-	seen     [][]byte // envelopes that liars have collected
+	calm     bool          // the faults have ended
+	last     time.Duration // of those that were begun before that, and end later
+	seen     [][]byte      // envelopes that liars have collected
 }
 
 // grant is a certificate of the authority, and whose it is.
@@ -138,6 +140,7 @@ func newWorld(o Options) (*World, error) {
 	if w.wrong, err = newAuthority(w.rand); err != nil {
 		return nil, err
 	}
+	w.memo = newMemo(w.ca.ca.Certificate)
 	for i := range o.Nodes {
 		var roles []identity.Role
 		if i < 3 {
@@ -220,6 +223,7 @@ func (w *World) play() {
 	}
 	w.runUntil(15*time.Second + w.opt.Chaos)
 	w.heal()
+	w.runUntil(max(w.now, w.last))
 	ended := w.now
 	for w.broken == nil {
 		what, n, detail := w.unwell()
