@@ -31,7 +31,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	if err := m.start(ctx); err != nil {
 		return err
 	}
-	w, err := openWire(ctx, m.net, m.grant.IP, m, m.log)
+	w, err := openWire(ops, m.net, m.grant.IP, m, m.log)
 	if err != nil {
 		return err
 	}

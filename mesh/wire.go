@@ -22,6 +22,7 @@ import (
 // certificate grants, so a source address proves the host; senders who are no
 // members are ignored. It is memberlist's transport.
 type wire struct {
+	ops     context.Context // of memberlist's calls, which bring none of their own
 	net     Net
 	local   netip.AddrPort
 	handler wireHandler
@@ -56,10 +57,11 @@ type wireHandler interface {
 
 var _ memberlist.NodeAwareTransport = (*wire)(nil)
 
-// openWire binds the gossip port on the overlay address.
+// openWire binds the gossip port on the overlay address. It serves until
+// Shutdown, and calls others until ctx ends.
 func openWire(ctx context.Context, n Net, ip netip.Addr, h wireHandler, log *slog.Logger) (*wire, error) {
 	w := &wire{
-		net: n, local: netip.AddrPortFrom(ip, GossipPort), handler: h, log: log,
+		ops: ctx, net: n, local: netip.AddrPortFrom(ip, GossipPort), handler: h, log: log,
 		packetCh: make(chan *memberlist.Packet, maxPackets),
 		streamCh: make(chan net.Conn),
 		streams:  make(chan struct{}, maxStreams),
@@ -255,8 +257,7 @@ func (w *wire) stream(ctx context.Context, conn net.Conn, from netip.Addr) {
 		_, err = conn.Read(first[:])
 	}
 	if err == nil && first[0] != protocol.Magic {
-		if w.handOver(conn, first[:], from) {
-			stop()
+		if w.handOver(conn, first[:], from, stop) {
 			return
 		}
 	}
@@ -268,13 +269,13 @@ func (w *wire) stream(ctx context.Context, conn net.Conn, from netip.Addr) {
 }
 
 // handOver gives memberlist a stream of a member's, and reports whether it
-// took it: then it closes it, too.
-func (w *wire) handOver(conn net.Conn, first []byte, from netip.Addr) bool {
+// took it: then it closes it, too, and that calls stop.
+func (w *wire) handOver(conn net.Conn, first []byte, from netip.Addr, stop func() bool) bool {
 	if !w.enterGossip(from) {
 		w.handler.refused("flood")
 		return false
 	}
-	g := guard(conn, first, w.refuse, func() { w.leaveGossip(from) })
+	g := guard(conn, first, w.refuse, func() { stop(); w.leaveGossip(from) })
 	select {
 	case w.streamCh <- g:
 		return true
@@ -360,18 +361,20 @@ func (w *wire) DialTimeout(addr string, timeout time.Duration) (net.Conn, error)
 	return w.DialAddressTimeout(memberlist.Address{Addr: addr}, timeout)
 }
 
-// DialAddressTimeout implements memberlist.NodeAwareTransport.
+// DialAddressTimeout implements memberlist.NodeAwareTransport. A node that
+// stops waits for nobody: whom it calls may have stopped just before.
 func (w *wire) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
 	if _, err := w.target(a.Addr); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(w.ops, timeout)
 	defer cancel()
 	conn, err := w.net.Dial(ctx, w.local.Addr(), a.Addr)
 	if err != nil {
 		return nil, err
 	}
-	return guard(conn, nil, w.refuse, func() {}), nil
+	stop := context.AfterFunc(w.ops, func() { closeQuietly(conn) })
+	return guard(conn, nil, w.refuse, func() { stop() }), nil
 }
 
 // Shutdown implements memberlist.Transport. It waits for everything the wire
