@@ -19,16 +19,25 @@ import (
 	"github.com/cbnet-io/cbnet/mesh/protocol"
 )
 
-// callAny calls introducers, a new one each second until one has let us in.
+// Until an introducer has let us in, the next one is called after so long: the
+// first value if none of those called has spoken yet, else the second, since
+// that one is at work and may have many to let in.
+const (
+	nextIfSilent  = time.Second
+	nextIfGreeted = 4 * time.Second
+)
+
+// callAny calls introducers one after the other until one has let us in.
 func (m *Mesh) callAny(ctx context.Context, addrs []string) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout+time.Duration(len(addrs))*time.Second)
 	defer cancel()
 	results := make(chan error, len(addrs))
+	greetings := make(chan struct{}, len(addrs))
 	started, finished := 0, 0
 	start := func() {
 		addr := addrs[started]
 		started++
-		go func() { results <- m.call(ctx, addr) }()
+		go func() { results <- m.call(ctx, addr, greetings) }()
 	}
 	defer func() {
 		cancel()
@@ -37,9 +46,14 @@ func (m *Mesh) callAny(ctx context.Context, addrs []string) error {
 		}
 	}()
 	start()
+	next := time.NewTimer(nextIfSilent)
+	defer next.Stop()
 	var errs []string
 	for finished < len(addrs) {
 		select {
+		case <-greetings:
+			next.Reset(nextIfGreeted)
+			continue
 		case err := <-results:
 			finished++
 			if err == nil {
@@ -48,11 +62,12 @@ func (m *Mesh) callAny(ctx context.Context, addrs []string) error {
 			if !errors.Is(err, errSelf) {
 				errs = append(errs, err.Error())
 			}
-		case <-time.After(time.Second):
+		case <-next.C:
 		}
 		if started < len(addrs) {
 			start()
 		}
+		next.Reset(nextIfSilent)
 	}
 	if len(errs) == 0 {
 		return fmt.Errorf("%w but this node itself", ErrNotIntroduced)
@@ -80,9 +95,9 @@ func (m *Mesh) callEach(ctx context.Context, addrs []string) protocol.CallEnded 
 	return e
 }
 
-// call has one introducer let this node in.
-func (m *Mesh) call(ctx context.Context, addr string) error {
-	p, who, err := m.introduceTo(ctx, addr)
+// call has one introducer let this node in, and tells when it has greeted.
+func (m *Mesh) call(ctx context.Context, addr string, greetings chan<- struct{}) error {
+	p, who, err := m.introduceTo(ctx, addr, func() { greetings <- struct{}{} })
 	if err != nil {
 		return fmt.Errorf("introducer %s: %w", addr, err)
 	}
@@ -92,7 +107,7 @@ func (m *Mesh) call(ctx context.Context, addr string) error {
 
 // introduceTo does the exchange with an introducer and returns its answer and
 // its name.
-func (m *Mesh) introduceTo(ctx context.Context, addr string) (p protocol.Reply, who string, err error) {
+func (m *Mesh) introduceTo(ctx context.Context, addr string, greeted func()) (p protocol.Reply, who string, err error) {
 	dial, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	conn, err := m.net.Dial(dial, netip.Addr{}, addr)
@@ -127,6 +142,7 @@ func (m *Mesh) introduceTo(ctx context.Context, addr string) (p protocol.Reply, 
 	if err != nil {
 		return protocol.Reply{}, who, silence(err)
 	}
+	greeted()
 	ask, _, err := await(ctx, m, m.asks, func(id uint64) protocol.Event {
 		return protocol.Greeted{Call: id, Observed: greeting.Observed}
 	})

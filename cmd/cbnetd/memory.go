@@ -4,19 +4,29 @@ import (
 	"context"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/cbnet-io/cbnet/node"
 	"github.com/cbnet-io/cbnet/overlay"
 )
 
+// settled is how long after its join a daemon is busy with it. Frequent
+// collections would cost a mass join a fifth of its time.
+const settled = 15 * time.Second
+
 // limitMemory sets the garbage collector up for a daemon, unless the
-// environment does. It returns when the node is ready, or ctx ends.
+// environment does. It returns when the node has settled, or ctx ends.
 func limitMemory(ctx context.Context, n *node.Node, c node.Config) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(overlay.UserspaceMemoryLimit)
 	}
 	select {
 	case <-n.Ready():
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-time.After(settled):
 	case <-ctx.Done():
 		return
 	}

@@ -28,6 +28,9 @@ const (
 	maxWanted = MaxMembers
 	// maxLost bounds the peers that others are asked about in one request.
 	maxLost = 32
+	// maxJoiners bounds the joiners whose records are pushed in one request, so
+	// that it is a small one.
+	maxJoiners = 32
 	// maxAsked bounds the members that are asked for records at once.
 	maxAsked = 16
 	// maxWantTries is how often a record is asked for before the hint is dropped.
@@ -43,11 +46,26 @@ const (
 	startFor  = time.Minute
 )
 
+// Probes of all peers together: a second at least, and at once at least.
+const (
+	minProbeRate = 25
+	minBurst     = 16
+)
+
 // Times.
 const (
 	// lostIntroducers is how long a node with peers waits at least, and half of
 	// how long at most, to call introducers that do not answer.
 	lostIntroducers = 4 * time.Second
+	// hearsayFor is how long at least, and half of how long at most, a node waits
+	// for the record of one that it has only heard of in gossip.
+	hearsayFor = time.Second
+	// aroundEvery is how often at most, and half of how often at least, others are
+	// asked about peers that do not answer.
+	aroundEvery = time.Second
+	// joinersFor is how long an introducer collects joiners while it hands the
+	// last ones to the members.
+	joinersFor = 250 * time.Millisecond
 	// connectFor is how long a peer counts as connecting before unreachable.
 	connectFor = 10 * time.Second
 	// firstRetry is how soon introducers are called again; it doubles up to 15 s.

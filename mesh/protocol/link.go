@@ -210,11 +210,10 @@ func (l *link) mustObserve(now time.Time, t Timing) bool {
 	return l.confirm || !l.isQuiet(now) && l.paths.due(now, l.signs(now, t))
 }
 
-// step moves the link to now. It reports whether to send a probe with the
-// returned nonce.
-func (l *link) step(now time.Time, t Timing, echoEvery time.Duration) (nonce uint64, probe bool) {
+// step moves the link's path to now.
+func (l *link) step(now time.Time, t Timing) {
 	if l.isQuiet(now) {
-		return 0, false
+		return
 	}
 	switch l.paths.step(now, l.signs(now, t)) {
 	case stepHop:
@@ -222,9 +221,13 @@ func (l *link) step(now time.Time, t Timing, echoEvery time.Duration) (nonce uin
 	case stepShake:
 		l.nextAsk, l.confirm, l.reset, l.lost = now, false, true, true
 	}
-	if now.Before(l.nextAsk) {
-		return 0, false
-	}
+}
+
+// probeDue reports whether a probe is to be sent.
+func (l *link) probeDue(now time.Time) bool { return !l.isQuiet(now) && !now.Before(l.nextAsk) }
+
+// probe takes note of a probe that goes out, and returns its nonce.
+func (l *link) probe(now time.Time, t Timing, echoEvery time.Duration) (nonce uint64) {
 	if l.lastAsk().After(l.answer) {
 		l.misses++
 	}
@@ -233,7 +236,7 @@ func (l *link) step(now time.Time, t Timing, echoEvery time.Duration) (nonce uin
 	l.askedN++
 	l.pulse.sent(now)
 	l.nextAsk = now.Add(l.retryAfter(t, echoEvery))
-	return a.nonce, true
+	return a.nonce
 }
 
 // retryAfter returns when to ask again if no answer comes: soon at first, more

@@ -64,7 +64,12 @@ func (f *far) turn() {
 	if second || f.l.mustObserve(f.now, f.timing) {
 		f.l.observe(f.device, f.now)
 	}
-	nonce, ask := f.l.step(f.now, f.timing, f.timing.Echo)
+	f.l.step(f.now, f.timing)
+	var nonce uint64
+	ask := f.l.probeDue(f.now)
+	if ask {
+		nonce = f.l.probe(f.now, f.timing, f.timing.Echo)
+	}
 	if f.l.reset {
 		f.l.reset, f.session = false, false
 		f.resets++
@@ -244,10 +249,10 @@ func TestAnswersOfAnAwayPeerArePaced(t *testing.T) {
 	l.offer(place{}, t0)
 	asked := 0
 	for range 100 {
-		nonce, ok := l.step(t0, Timing{}.WithDefaults(), 3*time.Second)
-		if !ok {
+		if l.step(t0, Timing{}.WithDefaults()); !l.probeDue(t0) {
 			break
 		}
+		nonce := l.probe(t0, Timing{}.WithDefaults(), 3*time.Second)
 		asked++
 		l.answered(nonce, t0, 3*time.Second)
 	}

@@ -85,6 +85,7 @@ type Machine struct {
 	wants     wants
 	saver     saver
 	joiner    joiner
+	porch     porch
 	gossip    gossip
 	eviction  eviction
 	sightings sightings
@@ -153,7 +154,7 @@ func (m *Machine) Next() time.Time {
 		return time.Time{}
 	}
 	next := m.pace.tick
-	for _, t := range []time.Time{m.wants.next, m.saver.due(), m.joiner.next, m.gossip.next} {
+	for _, t := range []time.Time{m.wants.next, m.saver.due(), m.joiner.next, m.gossip.next, m.welcomeAt()} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -179,6 +180,9 @@ func (Tick) apply(m *Machine) {
 	}
 	if due(m.gossip.next) {
 		m.joinGossip()
+	}
+	if due(m.welcomeAt()) {
+		m.welcome()
 	}
 }
 

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"time"
 )
 
@@ -10,6 +11,10 @@ type pace struct {
 	observed time.Time // the device was read
 	looked   time.Time // at the host's addresses
 	wake     bool      // all links are to be looked at in this step
+	probes   budget
+	first    int       // whose turn it is to be probed, in names
+	short    bool      // not all who are to be probed could be
+	around   time.Time // not before, others are asked about silent peers
 	cameUp   bool      // a peer has, since the device was read
 	reading  bool      // the device is being read
 }
@@ -81,46 +86,100 @@ func (e DeviceRead) apply(m *Machine) {
 // stepLinks moves the links, sets the device and probes. Probes wait for the
 // device.
 func (m *Machine) stepLinks() {
-	var lost []string
-	for _, name := range m.names {
+	m.pace.probes.fill(m.now, m.probeRate(), max(minBurst, len(m.names)))
+	m.pace.short = false
+	n := len(m.names)
+	for i := range n {
+		name := m.names[(m.pace.first+i)%n]
 		l := m.links[name]
 		before := l.paths.using
-		nonce, ok := l.step(m.now, m.timing, m.echoEvery())
+		l.step(m.now, m.timing)
+		nonce, ok := m.probe(l, name)
 		if l.paths.using != before {
 			m.log.Debug("path tried", "peer", name, "endpoint", l.paths.using)
 		}
 		if ok {
 			m.device.held = append(m.device.held, SendEcho{l.signed.Grant.IP, m.echo(EchoAsk, nonce)})
 		}
-		if l.lost && len(lost) < maxLost {
-			l.lost = false
-			lost = append(lost, name)
-		}
 		if u := l.urgent(m.now); !u.IsZero() {
 			m.pace.tick = earlier(m.pace.tick, u)
 		}
 	}
-	if n := 4 * len(m.links); len(m.device.held) > n { // the device hangs
-		m.device.held = m.device.held[len(m.device.held)-n:]
+	if most := 4 * n; len(m.device.held) > most { // the device hangs
+		m.device.held = m.device.held[len(m.device.held)-most:]
 	}
 	m.setDevice()
-	m.askAround(lost)
+	m.askAround()
 	m.report()
+}
+
+// probe reports whether to probe a peer now, with the returned nonce. If there
+// are more to probe than the budget allows, it is their turn first next time.
+func (m *Machine) probe(l *link, name string) (nonce uint64, ok bool) {
+	if !l.probeDue(m.now) {
+		return 0, false
+	}
+	if !m.pace.probes.take() {
+		if !m.pace.short {
+			m.pace.short = true
+			m.pace.first, _ = slices.BinarySearch(m.names, name)
+		}
+		return 0, false
+	}
+	return l.probe(m.now, m.timing, m.echoEvery()), true
+}
+
+// probeRate is how many probes a second this node sends at most: half again
+// as many as steady peers take. Should the host be overloaded, all peers seem to
+// fall silent at once; more probes would make it worse.
+func (m *Machine) probeRate() float64 {
+	return max(minProbeRate, 1.5*float64(len(m.names))/m.echoEvery().Seconds())
+}
+
+// budget is a token bucket.
+type budget struct {
+	tokens float64
+	filled time.Time
+}
+
+// fill adds what has come up since the last time, at so many a second.
+func (b *budget) fill(now time.Time, rate float64, burst int) {
+	b.tokens = min(float64(burst), b.tokens+rate*now.Sub(b.filled).Seconds())
+	b.filled = now
+}
+
+// take takes one, if there is one.
+func (b *budget) take() bool {
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
 }
 
 // askAround asks anybody for the newest records of peers that do not answer:
 // gossip may miss a node, and two that do not reach each other do not tell each
-// other where they are now.
-func (m *Machine) askAround(lost []string) {
-	var up []string
-	for _, name := range m.names {
-		if m.links[name].up() && !m.wants.asking[name] {
-			up = append(up, name)
-		}
-	}
-	if len(lost) == 0 || len(up) == 0 || len(m.wants.asking) >= maxAsked {
+// other where they are now. It asks about all at once, now and then.
+func (m *Machine) askAround() {
+	if m.now.Before(m.pace.around) || len(m.wants.asking) >= maxAsked {
 		return
 	}
+	var up, lost []string
+	for _, name := range m.names {
+		switch l := m.links[name]; {
+		case l.up() && !m.wants.asking[name]:
+			up = append(up, name)
+		case l.lost && len(lost) < maxLost:
+			lost = append(lost, name)
+		}
+	}
+	if len(lost) == 0 || len(up) == 0 {
+		return
+	}
+	for _, name := range lost {
+		m.links[name].lost = false
+	}
+	m.pace.around = m.now.Add(aroundEvery + m.upTo(aroundEvery))
 	source := up[m.rand.IntN(len(up))]
 	m.wants.asking[source] = true
 	m.do(Fetch{From: source, To: m.links[source].signed.Grant.IP, Request: Request{

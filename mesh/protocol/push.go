@@ -1,13 +1,16 @@
 package protocol
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// push hands a request to every member that can be reached, save one, and tells
+// push hands a request to every member that can be reached, save some, and tells
 // who has answered it in time.
-func (m *Machine) push(q Request, except string, within time.Duration, then func(acknowledged []string)) {
+func (m *Machine) push(q Request, except []string, within time.Duration, then func(acknowledged []string)) {
 	var to []Target
 	for _, name := range m.names {
-		if l := m.links[name]; name != except && (l.up() || l.live(m.now) && !l.signed.Record.Away) {
+		if l := m.links[name]; !slices.Contains(except, name) && (l.up() || l.live(m.now) && !l.signed.Record.Away) {
 			to = append(to, Target{Node: name, To: l.signed.Grant.IP})
 		}
 	}
@@ -23,7 +26,7 @@ func (m *Machine) push(q Request, except string, within time.Duration, then func
 // pushSelf hands this node's record to everyone who can be reached, within
 // about a second.
 func (m *Machine) pushSelf(then func(acknowledged []string)) {
-	m.push(Request{Format: Format, From: m.grant.Node, Records: [][]byte{m.self.Envelope}}, "", goodbyeFor, then)
+	m.push(Request{Format: Format, From: m.grant.Node, Records: [][]byte{m.self.Envelope}}, nil, goodbyeFor, then)
 }
 
 // apply implements Event.

@@ -42,7 +42,7 @@ func (e Revoke) apply(m *Machine) {
 	}
 	m.whenListSaved(func() {
 		m.whenSet(func(error) {
-			m.push(Request{Format: Format, From: m.grant.Node, Revocations: m.roots.Revocations()}, "", pushFor, func(told []string) {
+			m.push(Request{Format: Format, From: m.grant.Node, Revocations: m.roots.Revocations()}, nil, pushFor, func(told []string) {
 				var err error
 				if m.saver.listErr != nil {
 					err = fmt.Errorf("revocation list is in force, but not on disk yet: %w", m.saver.listErr)

@@ -3,7 +3,6 @@ package protocol
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/cbnet-io/cbnet/identity"
@@ -58,7 +57,7 @@ func (m *Machine) takeGoodbye(name string, q *Request) []byte {
 	if len(q.Records) != 1 {
 		return nil
 	}
-	s, err := m.roots.OpenRecord(q.Records[0], m.now)
+	s, err := m.openRecord(q.Records[0])
 	if err != nil || s.Grant.Node != name || !s.Record.Left {
 		return nil
 	}
@@ -122,11 +121,8 @@ func (e JoinerReceived) apply(m *Machine) {
 			refuse(fmt.Errorf("%s: %w", reason, identity.ErrTaken))
 			return
 		}
-		m.push(Request{Format: Format, From: m.grant.Node, Records: q.Records}, node, m.timing.Acknowledge, func(acked []string) {
-			acked = append(slices.Clone(acked), m.grant.Node)
-			slices.Sort(acked)
-			m.do(Answer{ID: e.ID, Reply: Reply{Format: Format, Records: m.allEnvelopes(), Revocations: m.roots.Revocations(), Acknowledged: acked}})
-		})
+		m.porch.waiting = append(m.porch.waiting, arrival{id: e.ID, node: node, envelope: q.Records[0]})
+		m.welcome()
 	})
 }
 
@@ -141,7 +137,7 @@ func (m *Machine) judgeJoiner(e JoinerReceived) (*identity.Signed, error) {
 	if len(q.Records) != 1 {
 		return nil, fmt.Errorf("%d records, want the joiner's: %w", len(q.Records), ErrMalformed)
 	}
-	s, err := m.roots.OpenRecord(q.Records[0], m.now)
+	s, err := m.openRecord(q.Records[0])
 	if err != nil {
 		return nil, err
 	}

@@ -74,7 +74,7 @@ func (m *Machine) want(node string, d Digest, source string) {
 		if m.book.records[node] == nil && node != wantList && len(m.wants.byNode) >= maxWanted && !m.dropWant() {
 			return
 		}
-		w = &want{}
+		w = &want{next: m.now.Add(m.patience(node))}
 		m.wants.put(node, w)
 	}
 	if d.Version > w.digest.Version {
@@ -83,9 +83,18 @@ func (m *Machine) want(node string, d Digest, source string) {
 	if !slices.Contains(w.sources, source) && len(w.sources) < 4 {
 		w.sources = append(w.sources, source)
 	}
-	if !w.next.After(m.now) {
-		m.wants.look(m.now)
+	m.wants.look(laterOf(w.next, m.now))
+}
+
+// patience is how long this node waits before it asks for a record that it has
+// heard of. That of an unknown node is about to be pushed by its introducer to
+// everyone; when many join at once, asking for each would cost more than all
+// else.
+func (m *Machine) patience(node string) time.Duration {
+	if node == wantList || m.book.records[node] != nil {
+		return 0
 	}
+	return hearsayFor + m.upTo(hearsayFor)
 }
 
 // heed notes what a node has itself told of its record, through the tunnel:

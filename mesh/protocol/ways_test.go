@@ -138,13 +138,15 @@ func TestSeen(t *testing.T) {
 func TestAskAround(t *testing.T) {
 	m := machineWith(identity.Record{}, peerOf("b", "10.66.0.2"), peerOf("c", "10.66.0.3"), peerOf("d", "10.66.0.4"))
 	m.roots, m.wants = newAuthority(t).roots, newWants()
-	m.askAround([]string{"c"})
+	m.links["c"].lost, m.links["d"].lost = true, true
+	m.askAround()
 	if len(m.out) != 0 {
 		t.Fatalf("nobody answers, and is asked: %+v", m.out)
 	}
 	m.links["b"].answer = t0
-	m.askAround([]string{"c", "d"})
-	m.askAround([]string{"c", "d"})
+	m.askAround()
+	m.links["d"].lost, m.wants.asking["b"] = true, false
+	m.askAround() // too soon
 	if len(m.out) != 1 {
 		t.Fatalf("got %+v, want one request", m.out)
 	}

@@ -1,0 +1,59 @@
+package protocol
+
+import (
+	"slices"
+	"time"
+)
+
+// porch is where joiners wait until the members know them.
+type porch struct {
+	waiting []arrival
+	pushing int       // pushes under way
+	since   time.Time // of the last push
+}
+
+// arrival is a joiner that is in this node's device.
+type arrival struct {
+	id       uint64 // of its request
+	node     string
+	envelope []byte
+}
+
+// welcome hands the records of all who wait to the members in one push, and
+// then answers them. The first one goes at once; those who come meanwhile are
+// collected, so that a mass join costs each member some requests and not one
+// for each joiner.
+func (m *Machine) welcome() {
+	p := &m.porch
+	if len(p.waiting) == 0 || p.pushing > 0 && m.now.Sub(p.since) < joinersFor {
+		return
+	}
+	batch := p.waiting[:min(len(p.waiting), maxJoiners)]
+	p.waiting = slices.Clone(p.waiting[len(batch):])
+	p.pushing++
+	p.since = m.now
+	q := Request{Format: Format, From: m.grant.Node}
+	joiners := make([]string, len(batch))
+	for i, a := range batch {
+		joiners[i] = a.node
+		q.Records = append(q.Records, a.envelope)
+	}
+	m.push(q, joiners, m.timing.Acknowledge, func(acked []string) {
+		p.pushing--
+		acked = append(slices.Clone(acked), m.grant.Node)
+		slices.Sort(acked)
+		for _, a := range batch {
+			m.do(Answer{ID: a.id, Reply: Reply{Format: Format, Records: m.allEnvelopes(), Revocations: m.roots.Revocations(), Acknowledged: acked}})
+		}
+		m.welcome()
+	})
+}
+
+// welcomeAt is when joiners are to be welcomed though no push has ended; zero if
+// nobody waits.
+func (m *Machine) welcomeAt() time.Time {
+	if len(m.porch.waiting) == 0 {
+		return time.Time{}
+	}
+	return m.porch.since.Add(joinersFor)
+}
