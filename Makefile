@@ -5,6 +5,7 @@ GO          := go
 VERSION     := $(shell git describe --always --dirty --tags 2>/dev/null || echo dev)
 LDFLAGS     := -s -w -X github.com/cbnet-io/cbnet/internal/version.Version=$(VERSION)
 FUZZTIME    ?= 10s
+SEEDS       ?= 1000
 MAKEFLAGS   += --jobs=2
 export GOFLAGS      := -trimpath -buildvcs=false
 export CGO_ENABLED  := 0
@@ -19,6 +20,11 @@ RACE     = $(shell $(GO) list ./... | grep -vE 'cbnet/($(HEAVY))')
 DEBS := ca-certificates cloud-init curl gcc iproute2 iputils-ping jq libc6-dev nftables procps python3 python3-openstackclient python3-venv
 # Foreign checkers that Debian does not have in a usable version.
 PIPS := awscli==1.45.11 boto3==1.43.11 botocore==1.43.11 moto==5.2.1 flask==3.1.2 flask-cors==6.0.1
+
+# What make bench compares with: the newest nebula that this Go can build, and
+# the wireguard-go in go.mod.
+NEBULA ?= v1.12.0 v1.11.2 v1.11.1
+PARTS  ?= all
 
 .PHONY: help setup build test race fuzz sim e2e e2e-kernel bench lint demo
 help:  ## list the targets
@@ -49,6 +55,9 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@set -e; for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
 	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
 
+sim: ## simulate SEEDS (1000) meshes among liars, each from one seed
+	$(GO) test -count=1 -v -timeout 60m ./test/sim -seeds $(SEEDS)
+
 e2e: setup .tools/bin/moto_server build ## run the whole-system tests, long ones too (root)
 	$(GO) test -count=1 -timeout 30m -p 1 -v ./test/e2e/...
 
@@ -56,8 +65,19 @@ e2e-kernel: DEBS := ca-certificates qemu-system-x86 busybox-static
 e2e-kernel: setup build ## run a mesh on the kernel's WireGuard in three virtual machines (root)
 	CBNET_E2E_KERNEL=1 $(GO) test -count=1 -timeout 15m -v ./test/kernel
 
-bench: build ## run the benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem $(RACE)
+.tools/wireguard-go: go.mod
+	@mkdir -p .tools
+	$(GO) build -o $@ golang.zx2c4.com/wireguard
+
+.tools/nebula: Makefile
+	@mkdir -p .tools; for v in $(NEBULA); do \
+	  if GOBIN=$(CURDIR)/.tools/nebula-$$v $(GO) install github.com/slackhq/nebula/cmd/nebula@$$v github.com/slackhq/nebula/cmd/nebula-cert@$$v; \
+	  then touch $@; break; else rm -rf .tools/nebula-$$v; fi; done; test -e $@
+
+bench: DEBS += iperf3
+bench: setup build .tools/wireguard-go .tools/nebula ## measure whole programs side by side, then the Go benchmarks (root; PARTS=throughput,latency,...)
+	$(GO) test -count=1 -timeout 60m -v -run '^TestBench$$' ./test/bench -args -parts $(PARTS)
+	$(GO) test -run '^$$' -bench . -benchmem ./identity ./overlay ./test/netlab
 
 lint: ## gofmt, vet, staticcheck, go mod tidy
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
