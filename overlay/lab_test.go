@@ -201,7 +201,8 @@ func (h *host) beside(args ...string) reply {
 	return reply{Out: string(out)}
 }
 
-// link joins two hosts by a veth pair, eth0 on both sides.
+// link joins two hosts by a veth pair, eth0 on both sides, and waits until it
+// carries packets of both families.
 func link(t *testing.T, a, b *host, addrA, addrB []string) {
 	t.Helper()
 	attrs := netlink.NewLinkAttrs()
@@ -212,6 +213,21 @@ func link(t *testing.T, a, b *host, addrA, addrB []string) {
 	}
 	a.do(call{Op: "addr", Args: append([]string{"eth0"}, addrA...)})
 	b.do(call{Op: "addr", Args: append([]string{"eth0"}, addrB...)})
+	for _, addr := range addrB {
+		answers(t, a, netip.MustParsePrefix(addr).Addr())
+	}
+}
+
+// answers waits until a host reaches an address without a tunnel, or one of its
+// own. Linux answers for a new IPv6 address only once a worker that all
+// namespaces share has come to it, which is busy while others are taken down.
+func answers(t *testing.T, h *host, addr netip.Addr) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ping(h, addr.String()); {
+		if time.Now().After(deadline) {
+			t.Fatalf("no packet from %s to %s, outside of any tunnel", h.name, addr)
+		}
+	}
 }
 
 // serveHost is the process of a host.

@@ -47,6 +47,12 @@ func newPair(t *testing.T, o overlay.Options, b netip.AddrPort) *pair {
 		h.do(call{Op: "open", Options: o})
 	}
 	p.set()
+	for _, a := range p.ca.Addresses {
+		answers(t, p.a, a.Addr())
+	}
+	for _, a := range p.cb.Addresses {
+		answers(t, p.b, a.Addr())
+	}
 	return p
 }
 
