@@ -83,7 +83,9 @@ func (s *siege) hello(c net.Conn, b *identity.Bundle) (*tls.Conn, error) {
 func (s *siege) joins(n int) {
 	s.t.Helper()
 	late := s.lab.add(n).start()
+	s.mu.Lock()
 	s.newcomer = append(s.newcomer, late)
+	s.mu.Unlock()
 	eventually(s.t, 10*time.Second, "an honest node joins", func() bool { return allUp(s.honest[0], late) })
 }
 

@@ -28,17 +28,17 @@ type siege struct {
 	honest   []*node
 	liar     *node
 	dead     bool // the liar is
-	newcomer []*node
-	heap     int // before the attack
+	heap     int  // before the attack
 	stranger *meshtest.Host
 	label    string            // of gossip, as the wire shows it
 	names    map[string]string // in gossip, by node, as the wire shows them
 	regs     map[*node]*prometheus.Registry
 
-	mu    sync.Mutex // guards the fields below
-	pings int
-	lost  []string
-	wrong []string // what should not be on a device
+	mu       sync.Mutex // guards the fields below
+	newcomer []*node
+	pings    int
+	lost     []string
+	wrong    []string // what should not be on a device
 }
 
 // attack is what somebody does, and how the honest nodes count it.
@@ -269,6 +269,8 @@ func (s *siege) check(heap, goroutines int, logged map[*node]int) {
 // isNewcomer reports whether an honest node that has joined meanwhile has the
 // overlay address.
 func (s *siege) isNewcomer(ip netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return slices.ContainsFunc(s.newcomer, func(n *node) bool { return n.mesh.Grant().IP == ip })
 }
 
@@ -289,7 +291,7 @@ func (s *siege) counted(metric, label string) (sum float64) {
 	return sum
 }
 
-func (s *siege) stop() {
+func (s *siege) stop() { // nothing runs beside it any more
 	for _, n := range append(s.everyone(), s.newcomer...) {
 		if n != s.liar || !s.dead {
 			n.stop()
