@@ -99,6 +99,25 @@ func (r *Roots) OpenRecord(envelope []byte, now time.Time) (*Signed, error) {
 	return &Signed{Record: rec, Grant: grant, Certificate: cert, Envelope: bytes.Clone(envelope), Hash: sha256.Sum256(envelope)}, nil
 }
 
+// OpenOwn returns what a record says that was signed with one's own key, under
+// whatever certificate: one that has expired or is revoked tells no less which
+// versions are taken. Errors wrap ErrFormat, ErrTooLarge, ErrSignature or
+// ErrUntrusted, if it was another key.
+func OpenOwn(envelope []byte, own ed25519.PublicKey) (Record, error) {
+	payload, cert, err := open(contextRecord, envelope, MaxEnvelope)
+	if err != nil {
+		return Record{}, err
+	}
+	if !own.Equal(cert.PublicKey) {
+		return Record{}, fmt.Errorf("record under another key: %w", ErrUntrusted)
+	}
+	var rec Record
+	if err := json.Unmarshal(payload, &rec); err != nil {
+		return Record{}, fmt.Errorf("own record: %w", ErrFormat)
+	}
+	return rec, nil
+}
+
 func (r Record) validate() error {
 	switch {
 	case r.Format != Format:

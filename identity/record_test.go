@@ -208,3 +208,41 @@ func TestOpenRecordRefusesAnotherCertificateOfTheKey(t *testing.T) {
 		t.Fatalf("%+v, %v; want %v", s, err, identity.ErrSignature)
 	}
 }
+
+// TestOpenOwn: one's own key counts, whatever has become of the certificate.
+func TestOpenOwn(t *testing.T) {
+	ca := newCA(t, "home")
+	b, old := newBundle(t, ca, grant("web-1", "10.66.0.7")), newBundleAt(t, ca, grant("web-1", "10.66.0.7"), now.Add(-100*24*time.Hour))
+	forged := sign(t, record(4), old)
+	forged[len(forged)-1] ^= 1
+	tests := []struct {
+		name string
+		env  []byte
+		own  *identity.Bundle
+		want error
+	}{
+		{"in force", sign(t, record(4), b), b, nil},
+		{"expired long ago", sign(t, record(4), old), old, nil},
+		{"under another key", sign(t, record(4), old), b, identity.ErrUntrusted},
+		{"forged", forged, old, identity.ErrSignature},
+		{"empty", nil, b, identity.ErrFormat},
+		{"too large", make([]byte, identity.MaxEnvelope+1), b, identity.ErrTooLarge},
+	}
+	for _, tt := range tests {
+		r, err := identity.OpenOwn(tt.env, publicKey(tt.own.Key))
+		if !errors.Is(err, tt.want) || err == nil && r.Version != 4 {
+			t.Errorf("%s: version %d, %v; want %v", tt.name, r.Version, err, tt.want)
+		}
+	}
+}
+
+func FuzzOpenOwn(f *testing.F) {
+	b := newBundle(f, newCA(f, "home"), grant("web-1", "10.66.0.7"))
+	f.Add(sign(f, record(1), b))
+	f.Add([]byte{identity.Format, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, env []byte) {
+		if r, err := identity.OpenOwn(env, publicKey(b.Key)); err == nil && r.Node != "web-1" {
+			t.Fatalf("record of %q that this key has not signed", r.Node)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"net/netip"
 	"time"
@@ -25,6 +26,7 @@ func (m *Machine) admit(envelopes [][]byte, source string, wait func(node string
 			// Whoever sent it has not heard of it yet.
 			m.count(MetricRecords, Fault(err))
 			m.log.Debug("record refused", "source", source, "err", err)
+			m.heedOwn(env)
 		case err != nil:
 			m.count(MetricRecords, Fault(err))
 			m.warn("record refused", "source", source, "err", err)
@@ -76,14 +78,35 @@ func (m *Machine) admitSelf(s *identity.Signed) {
 	case !s.Certificate.Equal(self.Certificate) && s.Certificate.NotBefore.After(self.Certificate.NotBefore):
 		m.count(MetricRecords, "usurped")
 		m.log.Error("this node's name was issued anew to another key: others will refuse this one", "serial", identity.SerialOf(s.Certificate))
-	case m.publisher.present != nil && m.version > s.Record.Version: // about to be
 	default:
-		st := standingHere
-		if self.Record.Away {
-			st = standingAway
-		}
-		m.renew(st, s.Record.Version)
+		m.outdo(s.Record.Version)
 	}
+}
+
+// heedOwn looks at a record whose certificate is no longer in force here: if it
+// is this node's own of an earlier certificate for the same key, another node
+// whose clock is behind may still hold it, and take the present one for older.
+func (m *Machine) heedOwn(envelope []byte) {
+	own, ok := m.cfg.Certificate.PublicKey.(ed25519.PublicKey)
+	if !ok || m.self == nil {
+		return
+	}
+	r, err := identity.OpenOwn(envelope, own)
+	if err == nil && r.Node == m.grant.Node && r.Version >= m.self.Record.Version {
+		m.outdo(r.Version)
+	}
+}
+
+// outdo publishes a record above a version, unless that is about to be.
+func (m *Machine) outdo(version uint64) {
+	if m.publisher.present != nil && m.version > version {
+		return
+	}
+	st := standingHere
+	if m.self.Record.Away {
+		st = standingAway
+	}
+	m.renew(st, version)
 }
 
 // yield is how long this node waits before it calls one that it has just heard

@@ -130,7 +130,9 @@ func (w *World) back(n *Node) {
 		n.disk = n.past[w.rand.IntN(len(n.past))]
 	case k < 8:
 		n.disk = w.corrupt(n.disk)
-	case len(n.disk.saved.Peers) > 5 && n.intro == "" && k < 14: // it knows whom to call, so its clock may be wrong
+	case len(n.disk.saved.Peers) > 5 && !n.disk.spoiled && len(n.certs) == 1 && n.intro == "" && k < 14:
+		// It knows whom to call, and they know it, so its clock may be wrong. With
+		// another address it would need an introducer, which wants a right clock.
 		n.skew = w.bigSkew()
 	}
 	w.after(w.seconds(0, int(maxBack/time.Second)), func() {
@@ -142,6 +144,7 @@ func (w *World) back(n *Node) {
 
 // corrupt spoils a disk here and there.
 func (w *World) corrupt(d disk) disk {
+	d.spoiled = true
 	d.saved.Version = w.rand.Uint64N(1 << 40)
 	d.saved.Peers = slices.Clone(d.saved.Peers)
 	for i := range d.saved.Peers {
@@ -313,16 +316,20 @@ func (w *World) reissue() {
 	})
 }
 
-// contest has the authority grant an honest node's address to another, too: the
-// later certificate is its last word.
+// contest has the authority grant an honest node's address to another, which
+// may be a liar, too: the later certificate is its last word.
 func (w *World) contest() {
 	n, m := w.anyone(), w.anyone()
-	if n == nil || m == nil || n == m || n.intro != "" || m.intro != "" || len(w.contested) > 0 || n.usurped || m.everLeft {
+	if w.rand.IntN(3) == 0 && len(w.liars) > 0 {
+		m = w.liars[w.rand.IntN(len(w.liars))]
+	}
+	if n == nil || m == nil || n == m || m.revoked || n.intro != "" || m.intro != "" || len(w.contested) > 0 || n.usurped || m.everLeft {
 		return
 	}
 	ip := n.ip()
 	w.contested[ip], n.usurped = true, true
 	m.crash()
+	m.skew = w.smallSkew()
 	if err := m.certify(m.key, ip, nil, certLasts); err != nil {
 		w.fail("setup", m, err.Error())
 		return

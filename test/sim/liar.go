@@ -114,7 +114,16 @@ func (l *liar) replay() {
 func (l *liar) equivocate() {
 	v := l.own(func(*identity.Record) {})
 	l.version--
-	x := l.own(func(r *identity.Record) { r.Network = "elsewhere" })
+	x := l.own(func(r *identity.Record) {
+		switch l.n.w.rand.IntN(3) {
+		case 0:
+			r.Network = "elsewhere"
+		case 1:
+			r.WireGuardKey = identity.Bytes32(bytes32(l.n.w.rand))
+		default:
+			r.Left = true
+		}
+	})
 	l.push(protocol.Request{Records: [][]byte{v}})
 	l.push(protocol.Request{Records: [][]byte{x}})
 }
@@ -167,7 +176,7 @@ func (l *liar) invent() {
 		return
 	}
 	s := protocol.Summary{From: l.n.name, Revocations: 1 << 40, Records: map[string]protocol.Digest{}}
-	for i := range 200 {
+	for i := range 60 { // each costs all honest nodes some requests
 		s.Records[fmt.Sprintf("x%d", l.n.index*1000+i)] = protocol.Digest{Version: 1}
 	}
 	m.step(protocol.SummaryReceived{Summary: s})

@@ -52,7 +52,8 @@ type Node struct {
 
 // disk is what is on a node's disk.
 type disk struct {
-	saved protocol.Saved
+	saved   protocol.Saved
+	spoiled bool // no peer can be read from it
 }
 
 func (w *World) newNode(i int, roles ...identity.Role) (*Node, error) {
@@ -295,7 +296,7 @@ func (n *Node) save(a protocol.Action) {
 	case protocol.SavePeers:
 		if err == nil {
 			n.remember()
-			n.disk.saved.Peers = slices.Clone(a.Peers)
+			n.disk.saved.Peers, n.disk.spoiled = slices.Clone(a.Peers), false
 		}
 		n.later(takes, protocol.PeersSaved{Err: err, Took: takes})
 	case protocol.SaveList:

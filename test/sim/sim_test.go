@@ -18,6 +18,7 @@ var (
 	seed  = flag.Uint64("seed", 1, "the first one")
 	nodes = flag.Int("nodes", 0, "how many members; 0 means the default")
 	chaos = flag.Duration("chaos", 0, "how long faults happen; 0 means the default")
+	most  = flag.Duration("for", 0, "begin no more seeds after that; 0 means all")
 	lines = flag.Bool("lines", false, "print all that the nodes log")
 )
 
@@ -26,6 +27,7 @@ const maxBroken = 5
 
 // totals are the sums over all seeds.
 type totals struct {
+	began              time.Time
 	mu                 sync.Mutex
 	next               int
 	run, broken        int
@@ -38,7 +40,7 @@ type totals struct {
 func (s *totals) take() (uint64, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.next >= *seeds || s.broken >= maxBroken {
+	if s.next >= *seeds || s.broken >= maxBroken || *most > 0 && time.Since(s.began) > *most {
 		return 0, false
 	}
 	s.next++
@@ -57,8 +59,7 @@ func (s *totals) add(r sim.Result) {
 
 // TestSeeds simulates many seeds, two at a time.
 func TestSeeds(t *testing.T) {
-	began := time.Now()
-	var sum totals
+	sum := totals{began: time.Now()}
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
@@ -69,7 +70,7 @@ func TestSeeds(t *testing.T) {
 	}
 	wg.Wait()
 	t.Logf("%d seeds, %d broken; %d nodes (a fifth of them lie), %d events, %s simulated in %s; all well again %s after the last fault in the mean, %s at most (simulated)",
-		sum.run, sum.broken, sum.nodes, sum.events, sum.simulated.Round(time.Second), time.Since(began).Round(time.Millisecond),
+		sum.run, sum.broken, sum.nodes, sum.events, sum.simulated.Round(time.Second), time.Since(sum.began).Round(time.Millisecond),
 		(sum.sumHealed / time.Duration(max(1, sum.run))).Round(time.Millisecond), sum.slowest)
 }
 
