@@ -8,5 +8,8 @@
 // members, finds out who does not answer, and believes what liars say of others.
 //
 // What must hold is checked at each change of a device and, once the faults
-// have ended, of all honest nodes together; see [World.check] and [World.settle].
+// have ended, of all honest nodes together; see World.check and World.unwell.
+// What liars say of themselves has no end: two records of one version never
+// replace each other. So nodes must agree on who owns an address that was also
+// granted to a liar only where they hold the same records of it.
 package sim
