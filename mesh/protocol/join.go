@@ -128,10 +128,8 @@ func (e CallEnded) apply(m *Machine) {
 		m.meet(e)
 	case e.Err != nil:
 		m.notLetIn(e.Err)
-	case len(m.unmet()) > 0 && m.cfg.Introduce != "":
+	case len(m.unmet()) > 0:
 		j.wait = m.timing.Introducers / 2 // somebody will be up by then
-	case len(m.unmet()) > 0: // introducers find each other, which spares others the call
-		j.wait = 2*m.timing.Introducers + m.upTo(2*m.timing.Introducers)
 	}
 	j.next = m.now.Add(j.wait)
 }

@@ -9,9 +9,18 @@ import (
 	"github.com/cbnet-io/cbnet/test/netlab"
 )
 
+// TestTwelve is TestTwenty in small: twelve daemons and five seconds.
+func TestTwelve(t *testing.T) { testSize(t, 12, 5*time.Second) }
+
 // TestTwenty: twenty daemons in three sites, one of which is behind a NAT, are
-// one network five seconds after the last one was started.
-func TestTwenty(t *testing.T) { testSize(t, 20, 5*time.Second) }
+// one network five seconds after the last one was started. On two cores that
+// takes all of both.
+func TestTwenty(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
+	testSize(t, 20, 5*time.Second)
+}
 
 // TestFifty is the same with fifty daemons and ten seconds.
 func TestFifty(t *testing.T) {
