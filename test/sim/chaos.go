@@ -304,6 +304,9 @@ func (w *World) reissue() {
 	n.host.device.key, n.changedKey = pub, true
 	// A second later: precedence is by the second.
 	w.after(2*time.Second, func() {
+		if w.contested[n.grantedIP()] {
+			return
+		}
 		if n.run != 0 { // the faults have ended meanwhile
 			n.crash()
 		}
@@ -356,6 +359,9 @@ func (w *World) expire() {
 	}
 	w.last = w.now + 25*time.Second + maxBack
 	w.after(25*time.Second, func() {
+		if w.contested[n.grantedIP()] {
+			return // meanwhile: another certificate would be the last word again
+		}
 		if n.run != 0 {
 			n.crash()
 		}
