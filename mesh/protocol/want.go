@@ -74,7 +74,7 @@ func (m *Machine) want(node string, d Digest, source string) {
 		if m.book.records[node] == nil && node != wantList && len(m.wants.byNode) >= maxWanted && !m.dropWant() {
 			return
 		}
-		w = &want{next: m.now.Add(m.patience(node))}
+		w = &want{next: m.patience(node)}
 		m.wants.put(node, w)
 	}
 	if d.Version > w.digest.Version {
@@ -82,19 +82,23 @@ func (m *Machine) want(node string, d Digest, source string) {
 	}
 	if !slices.Contains(w.sources, source) && len(w.sources) < 4 {
 		w.sources = append(w.sources, source)
+		if l := m.links[source]; w.tries > 0 && l != nil && l.up() { // the others were asked in vain
+			w.next = earlier(w.next, m.now.Add(fetchEvery))
+		}
 	}
 	m.wants.look(laterOf(w.next, m.now))
 }
 
-// patience is how long this node waits before it asks for a record that it has
-// heard of. That of an unknown node is about to be pushed by its introducer to
-// everyone; when many join at once, asking for each would cost more than all
-// else.
-func (m *Machine) patience(node string) time.Duration {
+// patience is until when this node waits before it asks for a record that it
+// has heard of. That of an unknown node is about to be pushed by its introducer
+// to everyone; when many join at once, asking for each would cost more than all
+// else. Those that have to be asked for are so together.
+func (m *Machine) patience(node string) time.Time {
 	if node == wantList || m.book.records[node] != nil {
-		return 0
+		return m.now
 	}
-	return hearsayFor + m.upTo(hearsayFor)
+	const together = hearsayFor / 4
+	return m.now.Add(hearsayFor + m.upTo(hearsayFor)).Truncate(together).Add(together)
 }
 
 // heed notes what a node has itself told of its record, through the tunnel:
