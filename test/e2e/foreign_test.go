@@ -20,9 +20,11 @@ import (
 // member that lets nodes in, each says so in its log, and nobody ever lists it.
 //
 // spy is the worst of its kind: its authority copied the mesh's name and
-// prefixes, and its bundle lists the true authority first. So it knows the
-// hash that opens an introducer's ears, trusts the members and claims the
-// address of one of them. stranger is of a mesh of its own.
+// prefixes, and its bundle lists the true authority first. So it trusts the
+// members and claims the address of one of them. stranger is of a mesh of its
+// own. Both show the hash of their own authority and are strangers. (One that
+// shows the true hash needs another program; mesh's attacks at the introducer
+// do that.)
 func TestForeignNode(t *testing.T) {
 	l := newLAN(t)
 	introduces := []identity.Role{identity.RoleIntroducer}
@@ -47,11 +49,12 @@ func TestForeignNode(t *testing.T) {
 	stranger.start(t)
 
 	for _, h := range []*lanHost{intro, a} {
-		h.wantLog(t, `msg="node refused"`, "peer=spy", "remote="+spy.ip.String(), identity.ErrUntrusted.Error())
-		h.wantLog(t, `msg="stranger refused"`, "remote="+stranger.ip.String(), "not of this mesh")
+		for _, other := range []*lanHost{spy, stranger} {
+			h.wantLog(t, `msg="stranger refused"`, "remote="+other.ip.String(), "not of this mesh")
+		}
 	}
-	// It is told so, and tries again: it is refused as long as it lives.
-	spy.wantLog(t, "no introducer let this node in", "certificate")
+	// They try again, and are refused as long as they live.
+	spy.wantLog(t, "no introducer let this node in", "it is of another mesh")
 	for _, h := range members {
 		h.wantPeers(t, 2)
 	}
