@@ -62,7 +62,8 @@ func (d *Dir) Issue(req Request, now time.Time) (*Bundle, error) {
 		}
 	}
 	pub := key.Public().(ed25519.PublicKey)
-	cert, err := d.ca.Issue(pub, req.Grant, now, req.Validity)
+	at := d.next(req.Grant.Node, now)
+	cert, err := d.ca.Issue(pub, req.Grant, at, req.Validity)
 	if err != nil {
 		return nil, err
 	}
@@ -74,9 +75,21 @@ func (d *Dir) Issue(req Request, now time.Time) (*Bundle, error) {
 	g := req.Grant
 	d.index.Issued = append(d.index.Issued, Issued{
 		Node: g.Node, Serial: SerialOf(cert), IP: ip, IP6: d.ca.Mesh.IP6(pub), Groups: g.Groups,
-		Routes: g.Routes, Roles: g.Roles, Issued: now.UTC(), Expires: cert.NotAfter, Authority: d.index.signing(),
+		Routes: g.Routes, Roles: g.Roles, Issued: at.UTC(), Expires: cert.NotAfter, Authority: d.index.signing(),
 	})
 	return b, d.save()
+}
+
+// next returns the time to issue a node's next certificate at: now, but at
+// least a second after its last one. Of two keys with one name the one certified
+// later counts, and certificates tell seconds only (RFC 5280, section 4.1.2.5).
+func (d *Dir) next(node string, now time.Time) time.Time {
+	for _, e := range d.index.Issued {
+		if least := e.Issued.Truncate(time.Second).Add(time.Second); e.Node == node && now.Before(least) {
+			now = least
+		}
+	}
+	return now
 }
 
 // address finds the IPv4 address for a grant.
