@@ -94,8 +94,8 @@ func TestGlareReleases(t *testing.T) {
 		g.Send(initiation(2, 200), here) // the peer was reset: what is held waits for the new one
 		time.Sleep(overlay.ResponseTime / 2)
 		got, next := g.Release(time.Now(), 128)
-		if len(got) != 0 || next.Sub(time.Now()) != overlay.ResponseTime/2 {
-			t.Errorf("%d released, the next in %v; want none, and %v", len(got), next.Sub(time.Now()), overlay.ResponseTime/2)
+		if len(got) != 0 || time.Until(next) != overlay.ResponseTime/2 {
+			t.Errorf("%d released, the next in %v; want none, and %v", len(got), time.Until(next), overlay.ResponseTime/2)
 		}
 		time.Sleep(overlay.ResponseTime / 2)
 		for i := byte(overlay.MaxHeldPerEndpoint); i > 0; i-- { // newest first, in any portions

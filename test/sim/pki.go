@@ -106,13 +106,3 @@ func (a *authority) revoke(now time.Time, certs ...*x509.Certificate) ([]byte, e
 	a.lists = append(a.lists, signed)
 	return signed, nil
 }
-
-// revoked reports whether the authority has revoked a certificate.
-func (a *authority) revoked(c *x509.Certificate) bool {
-	for _, e := range a.list.Entries {
-		if e.Serial == identity.SerialOf(c) {
-			return true
-		}
-	}
-	return false
-}
