@@ -105,19 +105,19 @@ func (p pieces) Read(b []byte) (int, error) { return p.Reader.Read(b) }
 // TestGuardedConn: what passes is what came, to the byte, up to a limit.
 func TestGuardedConn(t *testing.T) {
 	good := header + "\x81\xa4Name\xa1a" + strings.Repeat("summary", 1000)
-	read := func(s string) (string, error, []error) {
+	read := func(s string) (string, []error, error) {
 		var told []error
 		g := guard(pieces{Reader: strings.NewReader(s[1:])}, []byte(s[:1]), func(err error) { told = append(told, err) }, func() {})
 		b, err := io.ReadAll(g)
-		return string(b), err, told
+		return string(b), told, err
 	}
-	if got, err, told := read(good); got != good || err != nil || told != nil {
+	if got, told, err := read(good); got != good || err != nil || told != nil {
 		t.Errorf("%d of %d bytes, %v, %v", len(got), len(good), err, told)
 	}
-	if got, err, told := read("\x09bomb"); got != "" || err == nil || len(told) != 1 {
+	if got, told, err := read("\x09bomb"); got != "" || err == nil || len(told) != 1 {
 		t.Errorf("%q of a compressed stream passed, %v, %v", got, err, told)
 	}
-	if got, err, told := read("\x0d" + strings.Repeat("x", 2*maxGossip)); len(got) > maxGossip || !errors.Is(err, protocol.ErrTooLarge) || len(told) != 1 {
+	if got, told, err := read("\x0d" + strings.Repeat("x", 2*maxGossip)); len(got) > maxGossip || !errors.Is(err, protocol.ErrTooLarge) || len(told) != 1 {
 		t.Errorf("%d bytes passed, %v, %v", len(got), err, told)
 	}
 }

@@ -133,10 +133,10 @@ type Gauge struct {
 	Revocations uint64
 }
 
-// Changed: a peer or its state has.
+// Changed says that a peer or its state has.
 type Changed struct{}
 
-// Ready: this node takes part.
+// Ready says that this node takes part.
 type Ready struct{}
 
 // Started is the answer to [Start].
@@ -149,7 +149,7 @@ type Done struct {
 	Err  error
 }
 
-// End: this node's own certificate is revoked.
+// End says that this node's own certificate is revoked.
 type End struct{ Err error }
 
 func (SetDevice) action()       {}

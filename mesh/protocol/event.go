@@ -34,10 +34,10 @@ type Remembered struct {
 	Endpoint netip.AddrPort // where it answered last, invalid if unknown
 }
 
-// Opened: the sockets are open, so from now on packets can be sent.
+// Opened says that the sockets are open: from now on packets can be sent.
 type Opened struct{}
 
-// Tick: time has passed. It is due at [Machine.Next].
+// Tick says that time has passed. It is due at [Machine.Next].
 type Tick struct{}
 
 // EchoReceived is a probe or its answer, from an overlay address.
@@ -54,7 +54,7 @@ type RequestReceived struct {
 	Request Request
 }
 
-// Answered: an [Answer] that lingers has arrived.
+// Answered says that an [Answer] that lingers has arrived.
 type Answered struct{ ID uint64 }
 
 // JoinerReceived is what a joiner asks an introducer: by TLS, under a verified
@@ -138,7 +138,7 @@ type Greeted struct {
 	Observed netip.Addr
 }
 
-// Introduced: an introducer has let this node in.
+// Introduced says that an introducer has let this node in.
 type Introduced struct {
 	By    string
 	Reply Reply
