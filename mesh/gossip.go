@@ -66,8 +66,8 @@ func gossipConfig(speed time.Duration) *memberlist.Config {
 	c := memberlist.DefaultLANConfig()
 	c.UDPBufferSize = 1200 // within the tunnel's least MTU of 1280
 	c.DeadNodeReclaimTime = 10 * time.Second
-	c.GossipInterval /= speed
-	c.ProbeInterval /= speed
+	c.GossipInterval = 400 * time.Millisecond / speed // records do not wait for it
+	c.ProbeInterval = 2 * time.Second / speed         // and nobody is removed by it
 	c.ProbeTimeout /= speed
 	c.PushPullInterval /= speed
 	c.TCPTimeout = requestTimeout

@@ -27,6 +27,11 @@ const (
 	nextIfGreeted = 4 * time.Second
 )
 
+// callTimeout bounds connecting to an introducer: one that is there answers the
+// second packet at the latest. Nobody answers a node behind a NAT at its own
+// public address.
+const callTimeout = 2500 * time.Millisecond
+
 // callAny calls introducers one after the other until one has let us in.
 func (m *Mesh) callAny(ctx context.Context, addrs []string) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout+time.Duration(len(addrs))*time.Second)
@@ -108,7 +113,7 @@ func (m *Mesh) call(ctx context.Context, addr string, greetings chan<- struct{})
 // introduceTo does the exchange with an introducer and returns its answer and
 // its name.
 func (m *Mesh) introduceTo(ctx context.Context, addr string, greeted func()) (p protocol.Reply, who string, err error) {
-	dial, cancel := context.WithTimeout(ctx, requestTimeout)
+	dial, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	conn, err := m.net.Dial(dial, netip.Addr{}, addr)
 	if err != nil {

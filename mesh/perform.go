@@ -14,14 +14,24 @@ import (
 
 // setDevice sets the device, at first without the peers that are to be reset.
 func (m *Mesh) setDevice(ctx context.Context, a protocol.SetDevice) protocol.DeviceSet {
-	var err error
-	if len(a.Reset) > 0 {
-		without := a.Config
-		without.Peers = slices.DeleteFunc(slices.Clone(a.Config.Peers), func(p overlay.Peer) bool { return slices.Contains(a.Reset, p.PublicKey) })
-		err = m.cfg.Device.Set(ctx, without)
-	}
+	err := m.resetPeers(ctx, a)
 	err = errors.Join(err, m.cfg.Device.Set(ctx, a.Config))
 	return protocol.DeviceSet{Err: err, Refused: refusals(err), Canceled: err != nil && ctx.Err() != nil}
+}
+
+// resetPeers takes peers out of the device that are to be reset.
+func (m *Mesh) resetPeers(ctx context.Context, a protocol.SetDevice) error {
+	if len(a.Reset) == 0 {
+		return nil
+	}
+	now, err := m.cfg.Device.Peers()
+	due := protocol.Due(a.Reset, now)
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	without := a.Config
+	without.Peers = slices.DeleteFunc(slices.Clone(a.Config.Peers), func(p overlay.Peer) bool { return slices.Contains(due, p.PublicKey) })
+	return m.cfg.Device.Set(ctx, without)
 }
 
 // refusals finds the faults of single endpoints in all branches of an error.

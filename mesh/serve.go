@@ -24,6 +24,11 @@ func (m *Mesh) takeEcho(from netip.Addr, e protocol.Echo) {
 	m.step(protocol.EchoReceived{From: from, Echo: e})
 }
 
+// takeNotice implements wireHandler.
+func (m *Mesh) takeNotice(from netip.Addr, n protocol.Notice) {
+	m.step(protocol.NoticeReceived{From: from, Notice: n})
+}
+
 // serve implements wireHandler: it answers one request of a member.
 func (m *Mesh) serve(ctx context.Context, conn net.Conn, from netip.Addr) {
 	m.mu.Lock()

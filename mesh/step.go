@@ -32,7 +32,11 @@ func (m *Mesh) do(a protocol.Action) {
 	switch a := a.(type) {
 	case protocol.SendEcho:
 		if w, _ := m.parts(); w != nil {
-			w.sendEcho(a.To, a.Echo)
+			w.send(a.To, a.Echo.Append(nil))
+		}
+	case protocol.SendNotice:
+		if w, _ := m.parts(); w != nil {
+			w.send(a.To, a.Notice.Append(nil))
 		}
 	case protocol.Log:
 		if !a.Limited || m.warnings.Allow() {

@@ -49,6 +49,8 @@ type wireHandler interface {
 	isMember(netip.Addr) bool
 	// takeEcho handles an echo. It must not block.
 	takeEcho(from netip.Addr, e protocol.Echo)
+	// takeNotice handles a record. It must not block.
+	takeNotice(from netip.Addr, n protocol.Notice)
 	// serve answers one request from a member and leaves closing to the caller.
 	serve(ctx context.Context, conn net.Conn, from netip.Addr)
 	// refused counts what is refused.
@@ -102,12 +104,7 @@ func (w *wire) receive() {
 			continue
 		}
 		if buf[0] == protocol.Magic {
-			e, err := protocol.ParseEcho(buf[:n])
-			if err != nil {
-				w.handler.refused("echo")
-				continue
-			}
-			w.handler.takeEcho(src, e)
+			w.take(src, buf[:n])
 			continue
 		}
 		p := &memberlist.Packet{Buf: append([]byte(nil), buf[:n]...), From: from, Timestamp: at}
@@ -291,11 +288,30 @@ func (w *wire) refuse(err error) {
 	w.handler.refused(protocol.Fault(err))
 }
 
-// sendEcho sends a packet of ours. Errors do not matter: it is asked again.
-func (w *wire) sendEcho(to netip.Addr, e protocol.Echo) {
-	if _, err := w.packets.WriteTo(e.Append(nil), net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, GossipPort))); err != nil {
-		w.log.Debug("echo", "to", to, "err", err)
+// send sends a packet of ours. Errors do not matter: it is asked again.
+func (w *wire) send(to netip.Addr, b []byte) {
+	if _, err := w.packets.WriteTo(b, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, GossipPort))); err != nil {
+		w.log.Debug("packet", "to", to, "err", err)
 	}
+}
+
+// take hands on a packet of ours.
+func (w *wire) take(src netip.Addr, b []byte) {
+	if protocol.IsNotice(b) {
+		n, err := protocol.ParseNotice(b)
+		if err != nil {
+			w.handler.refused("notice")
+			return
+		}
+		w.handler.takeNotice(src, n)
+		return
+	}
+	e, err := protocol.ParseEcho(b)
+	if err != nil {
+		w.handler.refused("echo")
+		return
+	}
+	w.handler.takeEcho(src, e)
 }
 
 // exchange asks a member and returns its answer.

@@ -69,6 +69,8 @@ type Device struct {
 	log  *slog.Logger
 	open func(context.Context) (machine, error) // makes or adopts the interface
 	lock *lock
+	// spare is nobody's public key: see peerChanges.
+	spare Key
 
 	mu     sync.Mutex // guards the fields below, and serialises calls to m
 	m      machine
@@ -93,14 +95,19 @@ func Open(ctx context.Context, o Options) (*Device, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
+	private, err := GenerateKey()
+	if err != nil {
+		return nil, err
+	}
 	l, err := acquire(o.Interface)
 	if err != nil {
 		return nil, err
 	}
 	d := &Device{
-		name: o.Interface,
-		log:  o.Log.With("component", "overlay", "interface", o.Interface),
-		lock: l,
+		name:  o.Interface,
+		log:   o.Log.With("component", "overlay", "interface", o.Interface),
+		lock:  l,
+		spare: private.Public(),
 	}
 	d.open = func(ctx context.Context) (machine, error) { return openMachine(ctx, o, d.log) }
 	if d.m, err = d.open(ctx); err != nil {
@@ -121,10 +128,6 @@ func (d *Device) Set(ctx context.Context, c Config) error {
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("config of %s: %w", d.name, err)
 	}
-	spare, err := GenerateKey()
-	if err != nil {
-		return err
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -135,7 +138,7 @@ func (d *Device) Set(ctx context.Context, c Config) error {
 		return fmt.Errorf("read %s: %w", d.name, err)
 	}
 	d.warnIPv6Locked(c, now)
-	changes := diff(c, d.prev, now, spare.Public())
+	changes := diff(c, d.prev, now, d.spare)
 	if err := d.checkRoutesLocked(changes); err != nil {
 		return fmt.Errorf("set %s: %w", d.name, err)
 	}

@@ -32,11 +32,17 @@ import (
 // A peer that knows nothing of this always behaves as the higher side, so with
 // one the outcome is right in half of all cases and as ever in the others.
 //
+// An initiation may also have come before the own one leaves, and still wait for
+// WireGuard to consume it, on a busy host for a second. Then the own one does not
+// leave: the answer to the other's is about to. If none is, for WireGuard did not
+// know the peer when it came, a repetition leaves later.
+//
 // Sends come from many goroutines, what is received from one.
 type glare struct {
 	mu    sync.Mutex // guards the fields below
 	own   map[netip.AddrPort]*initiation
-	held  int       // packets held, of all entries
+	came  map[netip.AddrPort]time.Time // initiations that WireGuard has got and not answered
+	held  int                          // packets held, of all entries
 	due   time.Time // when the receiver looks at them; zero if none is held
 	swept time.Time // when own was last freed of what is old
 }
@@ -44,7 +50,8 @@ type glare struct {
 // initiation is one that this side has sent, and what came back instead of a
 // response.
 type initiation struct {
-	sent      time.Time
+	made      time.Time
+	sent      time.Time // the last time; zero if never
 	index     uint32 // which the response repeats
 	ephemeral [32]byte
 	answered  bool // this side has sent a response meanwhile: it forgot its own
@@ -66,10 +73,13 @@ const (
 )
 
 const (
-	// responseTime is how long after an initiation its response may be on the
-	// way. It must exceed the round trip of the longest paths (Singapore to
-	// São Paulo, about 330 ms), and is what a lost initiation costs.
-	responseTime = 350 * time.Millisecond
+	// responseTime is how long after an initiation, or its repetition (see
+	// [repeater]), the response may be on the way: the longest round trip
+	// (Singapore to São Paulo) is about 330 ms, and a peer is busy when many join.
+	responseTime = 2 * time.Second
+
+	// consumeTime is how long WireGuard may take to consume an initiation.
+	consumeTime = time.Second
 
 	// Anyone can forge the address of a packet. What exceeds these bounds is
 	// not held but delivered at once.
@@ -77,52 +87,77 @@ const (
 	maxHeld            = 1024
 )
 
-func newGlare() *glare { return &glare{own: make(map[netip.AddrPort]*initiation)} }
+func newGlare() *glare {
+	return &glare{own: make(map[netip.AddrPort]*initiation), came: make(map[netip.AddrPort]time.Time)}
+}
 
 // isMessage reports whether b may be the handshake message.
 func isMessage(b []byte, kind uint32, size int) bool {
 	return len(b) == size && binary.LittleEndian.Uint32(b) == kind
 }
 
-// sending notes what leaves for to. Messages of a handshake leave alone.
-func (g *glare) sending(bufs [][]byte, to netip.AddrPort) {
+// sending notes what is about to leave for to, and reports whether it may.
+// Messages of a handshake leave alone.
+func (g *glare) sending(bufs [][]byte, to netip.AddrPort) bool {
 	if len(bufs) != 1 || len(bufs[0]) != initiationSize && len(bufs[0]) != responseSize {
-		return
+		return true
 	}
 	b := bufs[0]
 	switch {
 	case isMessage(b, typeInitiation, initiationSize):
-		now := time.Now()
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.sweepLocked(now)
-		i := g.own[to]
-		if i == nil {
-			i = &initiation{}
-			g.own[to] = i
-		}
-		// What is held stays so, for it came before: a peer that was reset
-		// waits for the response to its new initiation.
-		i.sent, i.answered = now, false
-		i.index, i.ephemeral = binary.LittleEndian.Uint32(b[4:]), [32]byte(b[8:40])
+		return g.initiateLocked(b, to, time.Now())
 	case isMessage(b, typeResponse, responseSize):
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if i := g.own[to]; i != nil {
 			i.answered = true
 		}
+		delete(g.came, to)
 	}
+	return true
 }
 
-// sweepLocked drops own initiations that no response will come for.
+// initiateLocked notes that the initiation b is about to leave, and reports
+// whether it may. It leaves a second after it was made at the latest: anyone can
+// forge what seems to have come.
+func (g *glare) initiateLocked(b []byte, to netip.AddrPort, now time.Time) bool {
+	g.sweepLocked(now)
+	i := g.own[to]
+	if i == nil {
+		i = &initiation{}
+		g.own[to] = i
+	}
+	if index := binary.LittleEndian.Uint32(b[4:]); i.made.IsZero() || i.index != index {
+		i.made, i.index, i.ephemeral = now, index, [32]byte(b[8:40])
+		i.sent = time.Time{}
+	}
+	came, ok := g.came[to]
+	if ok && now.Sub(came) < consumeTime && now.Sub(i.made) < consumeTime {
+		return false
+	}
+	// What is held stays so, for it came before: a peer that was reset
+	// waits for the response to its new initiation.
+	i.sent, i.answered = now, false
+	return true
+}
+
+// sweepLocked drops own initiations that no response will come for, and what
+// has come and was not answered.
 func (g *glare) sweepLocked(now time.Time) {
-	if now.Sub(g.swept) < responseTime {
+	if now.Sub(g.swept) < consumeTime/4 {
 		return
 	}
 	g.swept = now
 	for to, i := range g.own {
-		if len(i.held) == 0 && now.Sub(i.sent) >= responseTime {
+		if len(i.held) == 0 && now.Sub(i.made) >= responseTime && now.Sub(i.sent) >= responseTime {
 			delete(g.own, to)
+		}
+	}
+	for from, at := range g.came {
+		if now.Sub(at) >= consumeTime {
+			delete(g.came, from)
 		}
 	}
 }
@@ -169,11 +204,12 @@ func (g *glare) hold(b []byte, e *endpoint, now time.Time) (until time.Time, ok 
 	defer g.mu.Unlock()
 	i := g.own[e.dst]
 	switch {
-	case i == nil || i.answered || now.Sub(i.sent) >= responseTime:
-		return time.Time{}, false
-	case bytes.Compare(i.ephemeral[:], b[8:40]) >= 0: // we are the higher side
-		return time.Time{}, false
-	case len(i.held) >= maxHeldPerEndpoint || g.held >= maxHeld:
+	case i == nil || i.answered || now.Sub(i.sent) >= responseTime,
+		bytes.Compare(i.ephemeral[:], b[8:40]) >= 0, // we are the higher side
+		len(i.held) >= maxHeldPerEndpoint || g.held >= maxHeld:
+		if len(g.came) < maxHeld {
+			g.came[e.dst] = now
+		}
 		return time.Time{}, false
 	}
 	i.held = append(i.held, heldPacket{[initiationSize]byte(b), e})

@@ -33,7 +33,7 @@ type repeated struct {
 // repeatAfter are the times between an initiation and its repetitions, which end
 // before WireGuard makes a new one.
 var repeatAfter = [...]time.Duration{
-	250 * time.Millisecond, 400 * time.Millisecond, 600 * time.Millisecond, 900 * time.Millisecond, 1300 * time.Millisecond,
+	250 * time.Millisecond, 500 * time.Millisecond, 1000 * time.Millisecond, 2000 * time.Millisecond,
 }
 
 // maxRepeated bounds the initiations that are repeated at one time.

@@ -27,7 +27,7 @@ func callWith(index uint32) []byte { return message(1, 148, 4, index) }
 // for longer than WireGuard takes to make a new one.
 func TestRepeat(t *testing.T) {
 	a, b := netip.MustParseAddrPort("192.0.2.1:51820"), netip.MustParseAddrPort("192.0.2.2:51820")
-	all := []time.Duration{250 * time.Millisecond, 650 * time.Millisecond, 1250 * time.Millisecond, 2150 * time.Millisecond, 3450 * time.Millisecond}
+	all := []time.Duration{250 * time.Millisecond, 750 * time.Millisecond, 1750 * time.Millisecond, 3750 * time.Millisecond}
 	for _, tt := range []struct {
 		name string
 		then func(r overlay.Repeater) // 500 ms after the initiation

@@ -82,15 +82,18 @@ func (s *udpSocket) close() error {
 // repeat sends a packet again. That it is lost is no error.
 func (s *udpSocket) repeat(packet []byte, to netip.AddrPort) {
 	bufs := [][]byte{packet}
-	s.glare.sending(bufs, to)
-	_ = s.write(bufs, &endpoint{dst: to}, false)
+	if s.glare.sending(bufs, to) {
+		_ = s.write(bufs, &endpoint{dst: to}, false)
+	}
 }
 
 // send sends bufs, in the cheapest way that works. Datagrams that went out
 // before an error are sent again; WireGuard drops doubles.
 func (s *udpSocket) send(bufs [][]byte, e *endpoint) error {
-	s.glare.sending(bufs, e.dst)
 	s.again.sending(bufs, e.dst)
+	if !s.glare.sending(bufs, e.dst) {
+		return nil // it is sent again
+	}
 	gso := s.gso.Load()
 	for {
 		err := s.write(bufs, e, gso)

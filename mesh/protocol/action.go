@@ -17,7 +17,31 @@ type Action interface{ action() }
 // is one at a time. The result is [DeviceSet].
 type SetDevice struct {
 	Config overlay.Config
-	Reset  []overlay.Key
+	Reset  []Reset
+}
+
+// Reset is a peer to be taken out of the device and put back, unless it has been
+// heard since: more has come from it than RxBytes. That would end a session that
+// has just begun, and of that the other side would know nothing.
+type Reset struct {
+	Peer    overlay.Key
+	RxBytes int64
+}
+
+// Due returns those of the peers that have not been heard since, as the device
+// says now.
+func Due(resets []Reset, now []overlay.PeerStatus) []overlay.Key {
+	rx := make(map[overlay.Key]int64, len(now))
+	for _, p := range now {
+		rx[p.PublicKey] = p.RxBytes
+	}
+	var due []overlay.Key
+	for _, r := range resets {
+		if bytes, ok := rx[r.Peer]; ok && bytes <= r.RxBytes {
+			due = append(due, r.Peer)
+		}
+	}
+	return due
 }
 
 // ReadDevice asks the device for its peers. The result is [DeviceRead].
@@ -30,6 +54,12 @@ type ReadAddresses struct{}
 type SendEcho struct {
 	To   netip.Addr
 	Echo Echo
+}
+
+// SendNotice sends a record to an overlay address, at once.
+type SendNotice struct {
+	To     netip.Addr
+	Notice Notice
 }
 
 // Fetch asks a member. The result is [Fetched].
@@ -156,6 +186,7 @@ func (SetDevice) action()       {}
 func (ReadDevice) action()      {}
 func (ReadAddresses) action()   {}
 func (SendEcho) action()        {}
+func (SendNotice) action()      {}
 func (Fetch) action()           {}
 func (Push) action()            {}
 func (Answer) action()          {}

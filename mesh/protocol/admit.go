@@ -11,8 +11,9 @@ import (
 
 // admit verifies envelopes from elsewhere and takes what is new: into the
 // book, not yet into the device (see setDevice). wait tells how long a node that
-// was unknown is left alone, since it may not know us yet.
-func (m *Machine) admit(envelopes [][]byte, source string, wait func(node string) time.Duration) {
+// was unknown is left alone, since it may not know us yet. It returns whose
+// records were news.
+func (m *Machine) admit(envelopes [][]byte, source string, wait func(node string) time.Duration) []string {
 	fresh := map[string]time.Duration{}
 	for _, env := range envelopes {
 		if node, ok := m.book.holder(env); ok {
@@ -38,9 +39,42 @@ func (m *Machine) admit(envelopes [][]byte, source string, wait func(node string
 	}
 	if len(fresh) > 0 {
 		m.saveWithin(saveSoon)
-		m.refresh(fresh)
+		if !m.follow(fresh) {
+			m.refresh(fresh)
+		}
 		m.wakeUp()
 	}
+	return sorted(fresh)
+}
+
+// follow brings links in line with records that say no more than where their
+// nodes are now, which is most of what is heard, and cheap. It reports false, and
+// does nothing, if one says more.
+func (m *Machine) follow(fresh map[string]time.Duration) bool {
+	for name := range fresh {
+		l, s := m.links[name], m.book.records[name]
+		if l == nil || s.Record.Left || s.Record.WireGuardKey != l.signed.Record.WireGuardKey || !s.Certificate.Equal(l.signed.Certificate) {
+			return false
+		}
+	}
+	for _, name := range sorted(fresh) {
+		m.linked(m.links[name], m.book.records[name], m.now.Add(fresh[name]))
+	}
+	return true
+}
+
+// linked brings a link in line with its node's record.
+func (m *Machine) linked(l *link, s *identity.Signed, quiet time.Time) {
+	if l.signed.Hash != s.Hash {
+		l.update(s, m.now, quiet)
+	}
+	l.offer(m.here(), m.now)
+	l.paths.steers = steers(m.self, s)
+}
+
+// here is where this node is.
+func (m *Machine) here() place {
+	return place{network: m.where.network, prefixes: m.where.prefixes, overlay: m.where.overlay}
 }
 
 // openRecord verifies an envelope.
@@ -131,7 +165,6 @@ func (m *Machine) refresh(fresh map[string]time.Duration) {
 	}
 	members, refused := resolve(m.self, m.book.records, m.claim)
 	m.logClashes(refused)
-	here := place{network: m.where.network, prefixes: m.where.prefixes, overlay: m.where.overlay}
 	links := make(map[string]*link, len(members))
 	before, names := m.names, make([]string, 0, len(members))
 	m.byIP = make(map[netip.Addr]string, 2*len(members))
@@ -140,17 +173,13 @@ func (m *Machine) refresh(fresh map[string]time.Duration) {
 		wait, isFresh := fresh[name]
 		quiet := m.now.Add(wait)
 		l, ok := m.links[name]
-		switch {
-		case !ok:
+		if !ok {
 			l = m.link(s, quiet)
 			if isFresh {
 				m.log.Info("peer joined", "peer", name, "ip", s.Grant.IP)
 			}
-		case l.signed.Hash != s.Hash:
-			l.update(s, m.now, quiet)
 		}
-		l.offer(here, m.now)
-		l.paths.steers = steers(m.self, s)
+		m.linked(l, s, quiet)
 		delete(m.gone, name)
 		links[name] = l
 		names = append(names, name)
@@ -167,6 +196,9 @@ func (m *Machine) refresh(fresh map[string]time.Duration) {
 // link makes the link to a node that was not in the device.
 func (m *Machine) link(s *identity.Signed, quiet time.Time) *link {
 	name := s.Grant.Node
+	if !m.learned[name].IsValid() && natted(s.Record) && !natted(m.self.Record) {
+		quiet = laterOf(quiet, m.now.Add(callerFor))
+	}
 	l := newLink(s, m.now, quiet, m.learned[name])
 	l.rand = m.rand
 	l.lag = m.yield(name)
@@ -184,6 +216,7 @@ func (m *Machine) forget(name string) {
 	}
 	delete(m.states, name)
 	delete(m.eviction.held, name)
+	delete(m.tells, name)
 	m.sightings.drop(name)
 	m.do(Changed{})
 }

@@ -3,6 +3,7 @@ package protocol
 import (
 	"context"
 	"math"
+	"net/netip"
 	"slices"
 
 	"github.com/cbnet-io/cbnet/overlay"
@@ -12,7 +13,7 @@ import (
 type device struct {
 	applied *overlay.Config // nil if unknown
 	setting *overlay.Config // the result is awaited; nil if not
-	resets  []overlay.Key   // of setting
+	resets  []Reset         // of setting
 	refused int             // results in a row that named endpoints
 	begun   uint64          // sets so far
 	failed  bool            // and logged so
@@ -54,7 +55,7 @@ func equal(a, b overlay.Config) bool {
 		})
 }
 
-func (m *Machine) set(cfg overlay.Config, resets []overlay.Key) {
+func (m *Machine) set(cfg overlay.Config, resets []Reset) {
 	d := &m.device
 	d.setting, d.resets = &cfg, resets
 	d.begun++
@@ -124,6 +125,7 @@ func (e DeviceSet) apply(m *Machine) {
 	}
 	if err == nil {
 		d.applied = cfg
+		m.told(cfg)
 	}
 	m.tell(d.begun, err)
 	if err == nil || len(d.waiting) > 0 && !e.Canceled {
@@ -131,6 +133,23 @@ func (e DeviceSet) apply(m *Machine) {
 	}
 	m.release()
 }
+
+// told notes what the device has been told of each peer.
+func (m *Machine) told(cfg *overlay.Config) {
+	endpoints := make(map[overlay.Key]netip.AddrPort, len(cfg.Peers))
+	for _, p := range cfg.Peers {
+		endpoints[p.PublicKey] = p.Endpoint
+	}
+	for _, l := range m.links {
+		if e, ok := endpoints[overlay.Key(l.signed.Record.WireGuardKey)]; ok {
+			l.told = &e
+		}
+	}
+}
+
+// ready reports whether the device has been told all that it has to know of the
+// peer before something is sent to it.
+func (l *link) ready() bool { return l.told != nil && *l.told == l.paths.using && !l.reset }
 
 // refuse takes those endpoints out that the device names as the reason why it
 // was not set: one peer must not keep the others out. It reports whether there
@@ -165,15 +184,16 @@ func (m *Machine) Wanted() overlay.Config {
 
 // resets returns whom to take out of the device first. The device is about to
 // be told of all.
-func (m *Machine) resets() []overlay.Key {
-	var keys []overlay.Key
+func (m *Machine) resets() []Reset {
+	var resets []Reset
 	for _, name := range m.names {
 		l := m.links[name]
 		l.known = true
 		if l.reset {
-			keys = append(keys, overlay.Key(l.signed.Record.WireGuardKey))
+			l.told = nil
+			resets = append(resets, Reset{overlay.Key(l.signed.Record.WireGuardKey), l.status.RxBytes})
 			l.reset = false
 		}
 	}
-	return keys
+	return resets
 }

@@ -46,6 +46,12 @@ type EchoReceived struct {
 	Echo Echo
 }
 
+// NoticeReceived is a record in a packet, from an overlay address.
+type NoticeReceived struct {
+	From   netip.Addr
+	Notice Notice
+}
+
 // RequestReceived is what a member asks. It is answered by an [Answer] of the
 // same ID.
 type RequestReceived struct {

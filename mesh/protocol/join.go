@@ -18,9 +18,10 @@ type joiner struct {
 	lost    time.Time // from then on those are called that do not answer
 	why     calling   // of the present call
 
-	met   map[string]bool // introducers that have answered as strangers
-	meet  time.Time       // not before
-	pause time.Duration   // between two such calls
+	handed []string        // members that the last introducer called did not know, to be told to the next
+	met    map[string]bool // introducers that have answered as strangers
+	meet   time.Time       // not before
+	pause  time.Duration   // between two such calls
 }
 
 // calling is why introducers are called.
@@ -70,7 +71,7 @@ func (m *Machine) callFew() {
 		m.callUnmet()
 		return
 	}
-	addrs := m.introducersThat(func(l *link) bool { return !l.up() })
+	addrs := m.introducersThat(func(l *link) bool { state, _ := l.state(m.now); return state == StateUnreachable })
 	if len(addrs) == 0 {
 		m.joiner.lost = m.now.Add(lostIntroducers + m.upTo(lostIntroducers))
 		m.callUnmet()
@@ -105,11 +106,11 @@ func (m *Machine) callUnmet() {
 // address behind a NAT.
 func (m *Machine) unmet() []string {
 	var members []string
-	if m.where.observed.IsValid() {
+	if m.where.observed.IsValid() && len(m.joiner.handed) == 0 {
 		members = m.introducersThat(func(*link) bool { return true })
 	}
 	return slices.DeleteFunc(slices.Clone(m.cfg.Introducers), func(a string) bool {
-		return m.joiner.met[a] || slices.Contains(members, a) || m.isSelf(a)
+		return m.joiner.met[a] && len(m.joiner.handed) == 0 || slices.Contains(members, a) || m.isSelf(a)
 	})
 }
 
@@ -128,8 +129,10 @@ func (e CallEnded) apply(m *Machine) {
 		m.meet(e)
 	case e.Err != nil:
 		m.notLetIn(e.Err)
-	case len(m.unmet()) > 0:
+	case len(m.unmet()) > 0 && m.cfg.Introduce != "":
 		j.wait = m.timing.Introducers / 2 // somebody will be up by then
+	case len(m.unmet()) > 0: // the introducers meet each other first, and tell us
+		j.wait = m.timing.Introducers + m.upTo(m.timing.Introducers)
 	}
 	j.next = m.now.Add(j.wait)
 }
@@ -142,6 +145,9 @@ func (m *Machine) meet(e CallEnded) {
 	}
 	for _, a := range e.Met {
 		j.met[a] = true
+	}
+	if len(j.handed) > 0 {
+		j.pause = firstRetry
 	}
 	wait := j.pause + m.upTo(j.pause)
 	j.pause = min(2*j.pause, lastRetry)
@@ -167,7 +173,8 @@ func (m *Machine) notLetIn(err error) {
 func (e Greeted) apply(m *Machine) {
 	ask := func() {
 		m.do(Introduce{Call: e.Call, Request: Request{
-			Format: Format, From: m.grant.Node, Records: [][]byte{m.self.Envelope}, Revocations: m.roots.Revocations(),
+			Format: Format, From: m.grant.Node, Records: append([][]byte{m.self.Envelope}, m.envelopes(m.joiner.handed)...),
+			Revocations: m.roots.Revocations(),
 		}})
 	}
 	a := e.Observed.Unmap()
@@ -194,13 +201,15 @@ func (e Introduced) apply(m *Machine) {
 	if len(e.Reply.Revocations) > 0 {
 		_ = m.heedList(e.Reply.Revocations, e.By) // it has said so
 	}
-	m.admit(e.Reply.Records, e.By, func(node string) time.Duration {
+	fresh := m.admit(e.Reply.Records, e.By, func(node string) time.Duration {
 		if slices.Contains(e.Reply.Acknowledged, node) {
 			return 0
 		}
 		return m.timing.Acknowledge + m.yield(node)
 	})
 	m.log.Info("introduced", "introducer", e.By, "members", len(e.Reply.Records), "acknowledged", len(e.Reply.Acknowledged))
+	m.merge(e.Reply.Records, fresh)
+	m.founded()
 	m.wakeUp()
 }
 
@@ -231,13 +240,18 @@ func MayIntroduce(g identity.Grant) bool {
 	return g.Has(identity.RoleIntroducer) || g.Has(identity.RoleServer)
 }
 
-// introducers returns where to call: the bundle's, and those that peers name,
-// in random order, without this node's own.
+// introducers returns where to call, without this node's own: the bundle's, and
+// those that peers name. The bundle's come in its order: when all nodes of a mesh
+// start at once they knock at one door, and do not begin as several networks.
 func (m *Machine) introducers() []string {
-	addrs := append(m.introducersThat(func(*link) bool { return true }), m.cfg.Introducers...)
-	slices.Sort(addrs)
-	addrs = slices.DeleteFunc(slices.Compact(addrs), m.isSelf)
-	m.rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
+	named := m.introducersThat(func(*link) bool { return true })
+	m.rand.Shuffle(len(named), func(i, j int) { named[i], named[j] = named[j], named[i] })
+	var addrs []string
+	for _, a := range slices.Concat(m.cfg.Introducers, named) {
+		if !slices.Contains(addrs, a) && !m.isSelf(a) {
+			addrs = append(addrs, a)
+		}
+	}
 	return addrs
 }
 

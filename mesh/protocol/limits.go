@@ -31,6 +31,8 @@ const (
 	// maxJoiners bounds the joiners whose records are pushed in one request, so
 	// that it is a small one.
 	maxJoiners = 32
+	// maxHanded bounds the records that one introducer hands another in a call.
+	maxHanded = 128
 	// maxAsked bounds the members that are asked for records at once.
 	maxAsked = 16
 	// maxWantTries is how often a record is asked for before the hint is dropped.
@@ -75,6 +77,9 @@ const (
 	// other. If both call at the same moment each drops the other's answer, and
 	// WireGuard tries again only after 5 s.
 	yieldFor = 500 * time.Millisecond
+	// callerFor is how long a node behind a NAT is left alone by those that are
+	// not: it has to call first, or its NAT lets nobody in.
+	callerFor = 3 * time.Second
 	// keepalive holds the mappings of NATs open: most forget UDP after 30 s.
 	keepalive = 25 * time.Second
 	// greetFor is how long after a start even those are called who were away:

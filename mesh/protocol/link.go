@@ -29,17 +29,20 @@ type link struct {
 	answer  time.Time     // the last one, zero if none since the peer last came
 	rtt     time.Duration // of that
 	pulse   pulse
+	notices budget // that it may send
 
 	// The path.
 	paths   paths
 	here    place          // this node's
 	learned netip.AddrPort // worked last, for the next start
 	refused []netip.AddrPort
-	reset   bool          // take the peer out of the device and put it back: starts a handshake at once
-	known   bool          // the device has been told of the peer
-	lost    bool          // it does not answer where it was tried: others may know better
-	confirm bool          // an answer came while addresses are tried: the device knows from where
-	trip    time.Duration // of that answer, 0 if it waited for a handshake
+	shaken  time.Time       // so the last time for the address in use
+	reset   bool            // take the peer out of the device and put it back: starts a handshake at once
+	known   bool            // the device has been told of the peer, or is about to be
+	told    *netip.AddrPort // the endpoint that the device was told; nil before, and while it is reset
+	lost    bool            // it does not answer where it was tried: others may know better
+	confirm bool            // an answer came while addresses are tried: the device knows from where
+	trip    time.Duration   // of that answer, 0 if it waited for a handshake
 
 	// What the device said last.
 	status   overlay.PeerStatus
@@ -52,11 +55,19 @@ type ask struct {
 	at    time.Time
 }
 
+// shakeEvery is how often a handshake with one address is started anew: WireGuard
+// repeats its own.
+const shakeEvery = 4 * time.Second
+
+// stuckFor is how long a handshake may take until it counts as spoiled, on the
+// side that goes first.
+const stuckFor = time.Second
+
 // lostAfter is how many silent probes make a peer unreachable.
 const lostAfter = 4
 
 func newLink(s *identity.Signed, now, quiet time.Time, learned netip.AddrPort) *link {
-	l := &link{signed: s, since: now, quiet: quiet, learned: learned, proved: learned.IsValid(), nextAsk: quiet}
+	l := &link{signed: s, since: now, quiet: quiet, learned: learned, proved: learned.IsValid(), nextAsk: quiet, shaken: laterOf(now, quiet)}
 	if learned.IsValid() {
 		l.paths.remember(learned)
 	}
@@ -69,7 +80,7 @@ func (l *link) update(s *identity.Signed, now, quiet time.Time) {
 	old := l.signed
 	l.signed = s
 	if old.Record.WireGuardKey != s.Record.WireGuardKey {
-		l.proved = false
+		l.proved, l.told = false, nil
 	}
 	if old.Record.WireGuardKey != s.Record.WireGuardKey || old.Record.Away {
 		l.since, l.quiet, l.nextAsk = now, quiet, quiet
@@ -148,7 +159,7 @@ func (l *link) observe(s overlay.PeerStatus, now time.Time) {
 	}
 	shaken := s.LastHandshake.After(l.status.LastHandshake)
 	if came > 0 || shaken {
-		l.lastRx = now
+		l.lastRx, l.reset = now, false
 	}
 	if came > 0 && !handshakesOnly(came) {
 		l.lastData = now
@@ -215,12 +226,30 @@ func (l *link) step(now time.Time, t Timing) {
 	if l.isQuiet(now) {
 		return
 	}
+	before := l.paths.using
 	switch l.paths.step(now, l.signs(now, t)) {
 	case stepHop:
 		l.nextAsk, l.confirm = now, false
 	case stepShake:
-		l.nextAsk, l.confirm, l.reset, l.lost = now, false, true, true
+		l.nextAsk, l.confirm, l.lost = now, false, true
+		if l.paths.using != before || now.Sub(l.shaken) >= shakeEvery {
+			l.reset, l.shaken = true, now
+		}
+	case stepStay:
+		if l.stuck(now) {
+			l.reset, l.shaken = true, now
+		}
 	}
+}
+
+// stuck reports whether handshakes have come from the peer and none was
+// completed: both have called at one moment, and each has dropped the other's
+// answer. One side breaks it up before WireGuard does so after 5 s, at times on
+// both sides at one moment again.
+func (l *link) stuck(now time.Time) bool {
+	wait := stuckFor + 2*l.lag
+	return l.status.RxBytes > 0 && l.status.LastHandshake.IsZero() && l.answer.IsZero() &&
+		now.Sub(l.lastRx) >= wait && now.Sub(l.shaken) >= wait
 }
 
 // probeDue reports whether a probe is to be sent.
@@ -272,12 +301,16 @@ func (l *link) answered(nonce uint64, now time.Time, echoEvery time.Duration) bo
 	asked := l.asked[i].at
 	l.asked[i] = ask{}
 	first := l.answer.IsZero() || l.misses >= lostAfter
+	choice := len(l.paths.list) > 1
 	l.rtt = now.Sub(asked)
 	l.answer, l.proved, l.misses = now, true, 0
 	l.nextAsk = now.Add(echoEvery + time.Duration(l.rand.Int64N(int64(echoEvery)/5+1)))
 	trip := l.rtt
 	if first { // the first one waited for a handshake: its time is no round trip
-		l.nextAsk, trip = now, 0
+		trip = 0
+		if choice {
+			l.nextAsk = now
+		}
 	}
 	l.pulse.answered(trip)
 	switch {

@@ -86,6 +86,7 @@ type Machine struct {
 	saver     saver
 	joiner    joiner
 	porch     porch
+	tells     tells
 	gossip    gossip
 	eviction  eviction
 	sightings sightings
@@ -111,7 +112,7 @@ func New(cfg Config, now time.Time) (*Machine, error) {
 		book: newBook(), links: map[string]*link{}, byIP: map[netip.Addr]string{}, learned: map[string]netip.AddrPort{},
 		clashes: map[string]string{}, doubted: map[string]time.Time{}, turns: map[string]turn{}, began: now, conflicts: map[string]Digest{}, states: map[string]State{},
 		wants: newWants(), gossip: newGossip(cfg.Boot), eviction: eviction{held: map[string]bool{}}, pushes: map[uint64]func([]string){}, goodbyes: map[uint64]goodbye{},
-		gone: map[string]error{},
+		gone: map[string]error{}, tells: tells{},
 	}
 	m.log = logger{m}
 	mesh := cfg.Roots.Mesh()
@@ -154,7 +155,7 @@ func (m *Machine) Next() time.Time {
 		return time.Time{}
 	}
 	next := m.pace.tick
-	for _, t := range []time.Time{m.wants.next, m.saver.due(), m.joiner.next, m.gossip.next, m.welcomeAt()} {
+	for _, t := range []time.Time{m.wants.next, m.saver.due(), m.joiner.next, m.gossip.next, m.welcomeAt(), m.porch.founding} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -180,6 +181,9 @@ func (Tick) apply(m *Machine) {
 	}
 	if due(m.gossip.next) {
 		m.joinGossip()
+	}
+	if due(m.porch.founding) {
+		m.founded()
 	}
 	if due(m.welcomeAt()) {
 		m.welcome()

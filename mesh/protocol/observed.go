@@ -3,6 +3,7 @@ package protocol
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/cbnet-io/cbnet/identity"
 )
@@ -29,24 +30,31 @@ func (m *Machine) sighted(peer string, l *link, at netip.AddrPort) {
 		m.sightings.drop(peer)
 		return
 	}
+	if m.sightings.by == nil {
+		m.sightings.next = m.now.Add(min(time.Duration(len(m.links)-1)*sightEach, sightFor))
+	}
 	m.sightings.take(peer, at, m.now)
-	if !m.sightings.due(m.now) || m.self == nil || m.self.Record.Away || m.self.Record.Left {
+	m.publishSeen()
+}
+
+// publishSeen publishes where peers see this node, if that is news and due.
+func (m *Machine) publishSeen() {
+	if m.self == nil || m.self.Record.Away || m.self.Record.Left || !m.sightings.due(m.now) {
 		return
 	}
 	m.where.seen = m.sightings.published
-	m.log.Debug("seen by peers", "endpoint", m.where.seen, "source", peer)
+	m.log.Debug("seen by peers", "endpoint", m.where.seen)
 	if !slices.Equal(m.where.endpoints(), m.self.Record.Endpoints) {
 		m.renew(standingHere, 0)
 	}
 }
 
 // natted reports whether a node is reached through a NAT only, as far as its
-// record says.
+// record says: no address of its own is public.
 func natted(r identity.Record) bool {
-	is := func(k identity.EndpointKind) bool {
-		return slices.ContainsFunc(r.Endpoints, func(e identity.Endpoint) bool { return e.Kind == k })
-	}
-	return is(identity.KindObserved) && !is(identity.KindPublic)
+	return len(r.Endpoints) > 0 && !slices.ContainsFunc(r.Endpoints, func(e identity.Endpoint) bool {
+		return e.Kind == identity.KindPublic || e.Kind == identity.KindPrivate && !e.Addr.Addr().Unmap().IsPrivate()
+	})
 }
 
 // steers reports whether the first of two nodes makes the trials of their pair:

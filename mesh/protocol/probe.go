@@ -24,7 +24,8 @@ type pace struct {
 func (m *Machine) turn() {
 	p := &m.pace
 	if p.reading {
-		return // the rest follows
+		m.probeLinks(nil) // the rest follows
+		return
 	}
 	fresh := m.now.Sub(p.observed) >= max(observeEvery, time.Duration(len(m.links))*time.Millisecond)
 	if fresh {
@@ -41,6 +42,7 @@ func (m *Machine) turn() {
 	if fresh || m.mustObserve() {
 		p.cameUp, p.reading = false, true
 		m.do(ReadDevice{})
+		m.probeLinks(nil)
 		return
 	}
 	m.stepLinks()
@@ -83,23 +85,40 @@ func (e DeviceRead) apply(m *Machine) {
 	m.stepLinks()
 }
 
-// stepLinks moves the links, sets the device and probes. Probes wait for the
-// device.
+// stepLinks moves the links, sets the device and probes.
 func (m *Machine) stepLinks() {
+	m.probeLinks(func(l *link, name string) {
+		before := l.paths.using
+		l.step(m.now, m.timing)
+		if l.paths.using != before {
+			m.log.Debug("path tried", "peer", name, "endpoint", l.paths.using)
+		}
+	})
+	m.setDevice()
+	m.askAround()
+	m.publishSeen()
+	m.report()
+}
+
+// probeLinks sends the probes that are due, each after what is to be done first
+// to its link; nil for nothing. Those wait that the device has to be told of.
+func (m *Machine) probeLinks(first func(l *link, name string)) {
 	m.pace.probes.fill(m.now, m.probeRate(), max(minBurst, len(m.names)))
 	m.pace.short = false
 	n := len(m.names)
 	for i := range n {
 		name := m.names[(m.pace.first+i)%n]
 		l := m.links[name]
-		before := l.paths.using
-		l.step(m.now, m.timing)
-		nonce, ok := m.probe(l, name)
-		if l.paths.using != before {
-			m.log.Debug("path tried", "peer", name, "endpoint", l.paths.using)
+		if first != nil {
+			first(l, name)
 		}
-		if ok {
-			m.device.held = append(m.device.held, SendEcho{l.signed.Grant.IP, m.echo(EchoAsk, nonce)})
+		if nonce, ok := m.probe(l, name); ok {
+			e := SendEcho{l.signed.Grant.IP, m.echo(EchoAsk, nonce)}
+			if l.ready() {
+				m.do(e)
+			} else {
+				m.device.held = append(m.device.held, e)
+			}
 		}
 		if u := l.urgent(m.now); !u.IsZero() {
 			m.pace.tick = earlier(m.pace.tick, u)
@@ -108,9 +127,6 @@ func (m *Machine) stepLinks() {
 	if most := 4 * n; len(m.device.held) > most { // the device hangs
 		m.device.held = m.device.held[len(m.device.held)-most:]
 	}
-	m.setDevice()
-	m.askAround()
-	m.report()
 }
 
 // probe reports whether to probe a peer now, with the returned nonce. If there
@@ -215,8 +231,12 @@ func (e EchoReceived) apply(m *Machine) {
 		was := l.up()
 		if l.answered(e.Echo.Nonce, m.now, m.echoEvery()) && !was && l.up() {
 			m.pace.cameUp = true
+			if natted(m.self.Record) {
+				l.nextAsk = m.now.Add(observeEvery) // then it knows where it sees us
+			}
 			m.wakeUp()
 			m.lonely()
+			m.inform(name)
 		}
 		if l.confirm {
 			m.wakeUp() // the device says from where it came
@@ -261,6 +281,6 @@ func (m *Machine) expire() {
 
 // heard takes a packet from the peer through the tunnel.
 func (l *link) heard(now time.Time) {
-	l.lastRx, l.lastData = now, now
+	l.lastRx, l.lastData, l.reset = now, now, false
 	l.pulse.heard()
 }

@@ -89,13 +89,9 @@ func (m *Machine) sign(st standing) error {
 		return fmt.Errorf("own record: %w", err)
 	}
 	m.self = s
-	for _, l := range m.links {
-		if l.up() { // an echo tells it that there is something new
-			l.nextAsk = m.now
-		}
-	}
 	m.refresh(nil)
 	if m.opened {
+		m.notify()
 		m.do(Announce{})
 	}
 	m.wakeUp()

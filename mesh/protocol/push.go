@@ -10,10 +10,20 @@ import (
 func (m *Machine) push(q Request, except []string, within time.Duration, then func(acknowledged []string)) {
 	var to []Target
 	for _, name := range m.names {
-		if l := m.links[name]; !slices.Contains(except, name) && (l.up() || l.live(m.now) && !l.signed.Record.Away) {
+		if l := m.links[name]; !slices.Contains(except, name) && m.reaches(l) {
 			to = append(to, Target{Node: name, To: l.signed.Grant.IP})
 		}
 	}
+	m.pushTo(to, q, within, then)
+}
+
+// reaches reports whether a member can be asked something now.
+func (m *Machine) reaches(l *link) bool {
+	return l.up() || l.live(m.now) && !l.signed.Record.Away
+}
+
+// pushTo hands a request to some members, and tells who has answered it in time.
+func (m *Machine) pushTo(to []Target, q Request, within time.Duration, then func(acknowledged []string)) {
 	if !m.opened || len(to) == 0 {
 		then(nil)
 		return

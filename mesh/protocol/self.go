@@ -22,7 +22,7 @@ type whereabouts struct {
 	prefixes  []netip.Prefix // of its interfaces
 	overlay   []netip.Prefix // the mesh's
 	advertise []netip.Addr
-	observed  netip.Addr       // as an introducer saw it, invalid if never
+	observed  netip.Addr       // as an introducer saw it, invalid if never; without mapped, peers have to tell the port
 	seen      []netip.AddrPort // as peers see it, with the port of its NAT
 	mapped    bool             // the observed address leads back here
 	network   string
@@ -56,7 +56,9 @@ func (w whereabouts) endpoints() []identity.Endpoint {
 			es = append(es, identity.Endpoint{Addr: s, Kind: kind})
 		}
 	}
-	add(w.observed, kind) // with the own port, unless peers know better
+	if w.mapped {
+		add(w.observed, kind) // with the own port, unless peers know better
+	}
 	return es
 }
 
@@ -72,13 +74,24 @@ func (w whereabouts) introduceAddr() string {
 	}
 	host := listen.Addr().Unmap()
 	if !UsableAddr(host) {
-		es := w.endpoints()
-		if len(es) == 0 {
+		if host = mostPublic(w.endpoints()); !host.IsValid() {
 			return ""
 		}
-		host = es[0].Addr.Addr()
 	}
 	return netip.AddrPortFrom(host, listen.Port()).String()
+}
+
+// mostPublic returns the address that most others reach, invalid if there is none.
+func mostPublic(es []identity.Endpoint) netip.Addr {
+	for _, k := range []identity.EndpointKind{identity.KindPublic, identity.KindObserved} {
+		if i := slices.IndexFunc(es, func(e identity.Endpoint) bool { return e.Kind == k }); i >= 0 {
+			return es[i].Addr.Addr()
+		}
+	}
+	if len(es) == 0 {
+		return netip.Addr{}
+	}
+	return es[0].Addr.Addr()
 }
 
 // ExpandListen turns ":PORT" into an address that stands for all of the host's.

@@ -49,8 +49,13 @@ func (e RequestReceived) apply(m *Machine) {
 }
 
 // letCall is how long a joiner whose record was pushed is left alone: it will
-// call us itself.
-func (m *Machine) letCall(string) time.Duration { return 2 * m.timing.Acknowledge }
+// call us itself. Behind a NAT we have to, as soon as it may know us.
+func (m *Machine) letCall(node string) time.Duration {
+	if natted(m.self.Record) {
+		return m.timing.Acknowledge / 2
+	}
+	return m.timing.Acknowledge + m.yield(node)
+}
 
 // takeGoodbye takes the caller's own leave out of its request.
 func (m *Machine) takeGoodbye(name string, q *Request) []byte {
@@ -111,7 +116,23 @@ func (e JoinerReceived) apply(m *Machine) {
 		return
 	}
 	node, q := s.Grant.Node, e.Request
-	m.admit(q.Records, node, m.letCall)
+	switch {
+	case m.porch.founding.IsZero():
+	case MayIntroduce(s.Grant):
+		defer m.founded()
+	default:
+		m.porch.early = append(m.porch.early, e)
+		return
+	}
+	if len(q.Records) > 1 {
+		m.takeOver(q.Records[1:], node)
+	}
+	if m.links[node] != nil && m.book.records[node].Hash == s.Hash {
+		// The members know it, or are about to. It calls again for what it lacks.
+		m.do(Answer{ID: e.ID, Reply: m.welcomeReply([]string{m.grant.Node})})
+		return
+	}
+	m.admit(q.Records[:1], node, m.letCall)
 	m.whenSet(func(err error) {
 		if err != nil {
 			refuse(errors.New("the introducer could not set its device"))
@@ -134,8 +155,8 @@ func (m *Machine) judgeJoiner(e JoinerReceived) (*identity.Signed, error) {
 			m.warn("revocation list refused", "source", name, "err", err)
 		}
 	}
-	if len(q.Records) != 1 {
-		return nil, fmt.Errorf("%d records, want the joiner's: %w", len(q.Records), ErrMalformed)
+	if len(q.Records) == 0 {
+		return nil, fmt.Errorf("no record, want the joiner's: %w", ErrMalformed)
 	}
 	s, err := m.openRecord(q.Records[0])
 	if err != nil {
@@ -146,6 +167,9 @@ func (m *Machine) judgeJoiner(e JoinerReceived) (*identity.Signed, error) {
 	}
 	if s.Grant.Node == m.grant.Node {
 		return nil, fmt.Errorf("%s is the introducer's own name: %w", s.Grant.Node, identity.ErrTaken)
+	}
+	if len(q.Records) > 1 && !MayIntroduce(s.Grant) {
+		return nil, fmt.Errorf("%d records from %s, which does not introduce: %w", len(q.Records), name, identity.ErrGrant)
 	}
 	return s, nil
 }

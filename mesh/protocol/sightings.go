@@ -17,6 +17,11 @@ const (
 	// observedEvery is the least time between two records that differ in the
 	// observed endpoints only.
 	observedEvery = 30 * time.Second
+	// sightEach is how long the first sightings are collected, for each peer, and
+	// sightFor at most: when many join at once, each new record of one costs all
+	// others.
+	sightEach = 40 * time.Millisecond
+	sightFor  = 2 * time.Second
 	// maxChanges is how often one peer may change its mind within changesFor
 	// before it counts no more.
 	maxChanges = 3

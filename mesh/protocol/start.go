@@ -72,6 +72,7 @@ func (Opened) apply(m *Machine) {
 		m.joiner.next = m.now.Add(m.timing.Introducers)
 	}
 	m.gossip.next = m.now
+	m.found()
 	m.wakeUp()
 }
 

@@ -91,14 +91,21 @@ func (m *Machine) want(node string, d Digest, source string) {
 
 // patience is until when this node waits before it asks for a record that it
 // has heard of. That of an unknown node is about to be pushed by its introducer
-// to everyone; when many join at once, asking for each would cost more than all
-// else. Those that have to be asked for are so together.
+// to everyone, and a newer one sent by its node; when many join at once, asking
+// for each would cost more than all else. Those that have to be asked for are so
+// together. It does not wait where the record may say how two nodes behind NATs
+// reach each other: they cannot tell each other.
 func (m *Machine) patience(node string) time.Time {
-	if node == wantList || m.book.records[node] != nil {
+	l := m.links[node]
+	if node == wantList || l != nil && l.pathless() && natted(m.self.Record) {
 		return m.now
 	}
+	wait := time.Duration(hearsayFor)
+	if m.book.records[node] != nil {
+		wait /= 2
+	}
 	const together = hearsayFor / 4
-	return m.now.Add(hearsayFor + m.upTo(hearsayFor)).Truncate(together).Add(together)
+	return m.now.Add(wait + m.upTo(wait)).Truncate(together).Add(together)
 }
 
 // heed notes what a node has itself told of its record, through the tunnel:

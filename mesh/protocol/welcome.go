@@ -7,7 +7,9 @@ import (
 
 // porch is where joiners wait until the members know them.
 type porch struct {
-	waiting []arrival
+	founding time.Time        // until then they wait outside, see found; zero if not
+	early    []JoinerReceived // who wait so
+	waiting  []arrival
 	pushing int       // pushes under way
 	since   time.Time // of the last push
 }
@@ -17,6 +19,27 @@ type arrival struct {
 	id       uint64 // of its request
 	node     string
 	envelope []byte
+}
+
+// found has an introducer that starts with nobody look for the other ones of its
+// bundle before it lets others in. When all nodes of a mesh start at once, it
+// would begin as several networks, and to bring these together costs more than
+// to wait for the other introducers.
+func (m *Machine) found() {
+	others := slices.ContainsFunc(m.cfg.Introducers, func(a string) bool { return !m.isSelf(a) })
+	if m.cfg.Introduce != "" && others && len(m.links) == 0 {
+		m.porch.founding = m.now.Add(m.timing.Introducers * 3 / 4)
+	}
+}
+
+// founded lets those in who have waited for that.
+func (m *Machine) founded() {
+	p := &m.porch
+	early := p.early
+	p.founding, p.early = time.Time{}, nil
+	for _, e := range early {
+		e.apply(m)
+	}
 }
 
 // welcome hands the records of all who wait to the members in one push, and
@@ -38,15 +61,25 @@ func (m *Machine) welcome() {
 		joiners[i] = a.node
 		q.Records = append(q.Records, a.envelope)
 	}
+	for _, name := range m.names {
+		if !slices.Contains(joiners, name) && !m.reaches(m.links[name]) {
+			m.owe(name, joiners)
+		}
+	}
 	m.push(q, joiners, m.timing.Acknowledge, func(acked []string) {
 		p.pushing--
 		acked = append(slices.Clone(acked), m.grant.Node)
 		slices.Sort(acked)
 		for _, a := range batch {
-			m.do(Answer{ID: a.id, Reply: Reply{Format: Format, Records: m.allEnvelopes(), Revocations: m.roots.Revocations(), Acknowledged: acked}})
+			m.do(Answer{ID: a.id, Reply: m.welcomeReply(acked)})
 		}
 		m.welcome()
 	})
+}
+
+// welcomeReply is all that a joiner needs; acked are those who have programmed it.
+func (m *Machine) welcomeReply(acked []string) Reply {
+	return Reply{Format: Format, Records: m.allEnvelopes(), Revocations: m.roots.Revocations(), Acknowledged: acked}
 }
 
 // welcomeAt is when joiners are to be welcomed though no push has ended; zero if

@@ -72,9 +72,9 @@ var poison = netip.MustParseAddrPort("203.0.113.66:51820")
 // spoils the whole.
 func (d *device) set(a protocol.SetDevice) protocol.DeviceSet {
 	valid := d.valid(a.Config) // and so is each part of it
-	if len(a.Reset) > 0 {
+	if due := protocol.Due(a.Reset, d.statuses()); len(due) > 0 {
 		without := a.Config
-		without.Peers = slices.DeleteFunc(slices.Clone(a.Config.Peers), func(p overlay.Peer) bool { return slices.Contains(a.Reset, p.PublicKey) })
+		without.Peers = slices.DeleteFunc(slices.Clone(a.Config.Peers), func(p overlay.Peer) bool { return slices.Contains(due, p.PublicKey) })
 		if r := d.apply(without, valid); r.Err != nil {
 			return r
 		}

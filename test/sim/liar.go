@@ -314,6 +314,20 @@ func (l *liar) echo(a protocol.SendEcho) protocol.Echo {
 	return e
 }
 
+// notice makes the liar's notices lie: with garbage, with what others once said.
+func (l *liar) notice(n protocol.Notice) protocol.Notice {
+	w := l.n.w
+	switch w.rand.IntN(4) {
+	case 0:
+		n.Envelope = []byte("garbage")
+	case 1:
+		if len(w.seen) > 0 {
+			n.Envelope = w.seen[w.rand.IntN(len(w.seen))]
+		}
+	}
+	return n
+}
+
 // reply makes the liar's answers lie: with nothing, with garbage, with old ones.
 func (l *liar) reply(p protocol.Reply) protocol.Reply {
 	w := l.n.w

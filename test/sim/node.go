@@ -241,6 +241,8 @@ func (n *Node) do(a protocol.Action) {
 		n.later(time.Millisecond, protocol.AddressesRead{Addresses: []netip.Prefix{netip.PrefixFrom(n.host.addr, 24)}})
 	case protocol.SendEcho:
 		n.sendEcho(a)
+	case protocol.SendNotice:
+		n.sendNotice(a)
 	case protocol.Fetch:
 		n.fetch(a)
 	case protocol.Push:

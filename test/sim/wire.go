@@ -40,15 +40,23 @@ func (n *Node) sendEcho(a protocol.SendEcho) {
 	if n.liar != nil {
 		a.Echo = n.liar.echo(a)
 	}
-	to := n.w.packet(n.host, n.ip(), a.To, 100)
-	if to == nil {
-		return
+	if to := n.w.packet(n.host, n.ip(), a.To, 100); to != nil {
+		n.w.deliver(to.node, protocol.EchoReceived{From: n.ip(), Echo: a.Echo})
 	}
-	n.w.deliver(to.node, protocol.EchoReceived{From: n.ip(), Echo: a.Echo})
+}
+
+// sendNotice sends a record in a packet into the tunnel.
+func (n *Node) sendNotice(a protocol.SendNotice) {
+	if n.liar != nil {
+		a.Notice = n.liar.notice(a.Notice)
+	}
+	if to := n.w.packet(n.host, n.ip(), a.To, 1200); to != nil {
+		n.w.deliver(to.node, protocol.NoticeReceived{From: n.ip(), Notice: a.Notice})
+	}
 }
 
 // deliver tells a node of a packet once it has arrived.
-func (w *World) deliver(to *Node, e protocol.EchoReceived) { to.later(w.delay(), e) }
+func (w *World) deliver(to *Node, e protocol.Event) { to.later(w.delay(), e) }
 
 // exchange asks another member and tells the answer, or an error after a time.
 func (n *Node) exchange(to netip.Addr, q protocol.Request, within time.Duration, then func(protocol.Reply, error)) {
