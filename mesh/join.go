@@ -27,6 +27,12 @@ const (
 	nextIfGreeted = 4 * time.Second
 )
 
+// Times that an introducer is called that refuses connections, and how often.
+const (
+	maxKnocks  = 4
+	knockEvery = 200 * time.Millisecond
+)
+
 // callTimeout bounds connecting to an introducer: one that is there answers the
 // second packet at the latest. Nobody answers a node behind a NAT at its own
 // public address.
@@ -42,7 +48,7 @@ func (m *Mesh) callAny(ctx context.Context, addrs []string) error {
 	start := func() {
 		addr := addrs[started]
 		started++
-		go func() { results <- m.call(ctx, addr, greetings) }()
+		go func() { results <- m.knock(ctx, addr, greetings) }()
 	}
 	defer func() {
 		cancel()
@@ -98,6 +104,23 @@ func (m *Mesh) callEach(ctx context.Context, addrs []string) protocol.CallEnded 
 		}
 	}
 	return e
+}
+
+// knock calls an introducer, and again if nobody listens there yet: when a whole
+// mesh starts, it may be about to. Whoever went to the next one at once would
+// begin another mesh with it.
+func (m *Mesh) knock(ctx context.Context, addr string, greetings chan<- struct{}) error {
+	for tries := 1; ; tries++ {
+		err := m.call(ctx, addr, greetings)
+		if tries == maxKnocks || !errors.Is(err, syscall.ECONNREFUSED) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(knockEvery):
+		}
+	}
 }
 
 // call has one introducer let this node in, and tells when it has greeted.

@@ -43,8 +43,8 @@ type glare struct {
 	own   map[netip.AddrPort]*initiation
 	came  map[netip.AddrPort]time.Time // initiations that WireGuard has got and not answered
 	held  int                          // packets held, of all entries
-	due   time.Time // when the receiver looks at them; zero if none is held
-	swept time.Time // when own was last freed of what is old
+	due   time.Time                    // when the receiver looks at them; zero if none is held
+	swept time.Time                    // when own was last freed of what is old
 }
 
 // initiation is one that this side has sent, and what came back instead of a
@@ -52,7 +52,7 @@ type glare struct {
 type initiation struct {
 	made      time.Time
 	sent      time.Time // the last time; zero if never
-	index     uint32 // which the response repeats
+	index     uint32    // which the response repeats
 	ephemeral [32]byte
 	answered  bool // this side has sent a response meanwhile: it forgot its own
 	held      []heldPacket

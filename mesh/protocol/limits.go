@@ -31,6 +31,8 @@ const (
 	// maxJoiners bounds the joiners whose records are pushed in one request, so
 	// that it is a small one.
 	maxJoiners = 32
+	// crowd is how many joiners at once are no longer announced one by one.
+	crowd = 4
 	// maxHanded bounds the records that one introducer hands another in a call.
 	maxHanded = 128
 	// maxAsked bounds the members that are asked for records at once.
@@ -59,9 +61,12 @@ const (
 	// lostIntroducers is how long a node with peers waits at least, and half of
 	// how long at most, to call introducers that do not answer.
 	lostIntroducers = 4 * time.Second
+	// tellFor is how long a member may take to take records that it is owed: it
+	// may be as busy as all are that join at once.
+	tellFor = 5 * time.Second
 	// hearsayFor is how long at least, and half of how long at most, a node waits
 	// for the record of one that it has only heard of in gossip.
-	hearsayFor = time.Second
+	hearsayFor = 2 * time.Second
 	// aroundEvery is how often at most, and half of how often at least, others are
 	// asked about peers that do not answer.
 	aroundEvery = time.Second

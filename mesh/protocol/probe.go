@@ -216,6 +216,7 @@ func (e EchoReceived) apply(m *Machine) {
 		return
 	}
 	l.heard(m.now)
+	m.inform(name)
 	if l.status.LastHandshake.IsZero() {
 		m.pace.cameUp = true // read the device: there has been one
 	}
@@ -236,7 +237,6 @@ func (e EchoReceived) apply(m *Machine) {
 			}
 			m.wakeUp()
 			m.lonely()
-			m.inform(name)
 		}
 		if l.confirm {
 			m.wakeUp() // the device says from where it came

@@ -26,15 +26,18 @@ func (m *Machine) owe(member string, names []string) {
 	m.tells[member] = owed
 }
 
-// inform hands a member that has come up what it is owed. What does not arrive it
+// inform hands a member that is heard what it is owed. What does not arrive it
 // hears of in gossip.
 func (m *Machine) inform(member string) {
-	owed := m.tells[member]
+	owed, ok := m.tells[member]
+	if !ok {
+		return
+	}
 	delete(m.tells, member)
 	l := m.links[member]
 	for chunk := range slices.Chunk(owed, maxJoiners) {
 		q := Request{Format: Format, From: m.grant.Node, Records: m.envelopes(chunk)}
-		m.pushTo([]Target{{Node: member, To: l.signed.Grant.IP}}, q, goodbyeFor, func([]string) {})
+		m.pushTo([]Target{{Node: member, To: l.signed.Grant.IP}}, q, tellFor, func([]string) {})
 	}
 }
 
@@ -84,6 +87,6 @@ func (m *Machine) spread(names, members []string) {
 		}
 	}
 	for chunk := range slices.Chunk(names, maxJoiners) {
-		m.pushTo(to, Request{Format: Format, From: m.grant.Node, Records: m.envelopes(chunk)}, goodbyeFor, func([]string) {})
+		m.pushTo(to, Request{Format: Format, From: m.grant.Node, Records: m.envelopes(chunk)}, tellFor, func([]string) {})
 	}
 }

@@ -10,8 +10,8 @@ type porch struct {
 	founding time.Time        // until then they wait outside, see found; zero if not
 	early    []JoinerReceived // who wait so
 	waiting  []arrival
-	pushing int       // pushes under way
-	since   time.Time // of the last push
+	pushing  int       // pushes under way
+	since    time.Time // of the last push
 }
 
 // arrival is a joiner that is in this node's device.
@@ -45,7 +45,8 @@ func (m *Machine) founded() {
 // welcome hands the records of all who wait to the members in one push, and
 // then answers them. The first one goes at once; those who come meanwhile are
 // collected, so that a mass join costs each member some requests and not one
-// for each joiner.
+// for each joiner. A crowd is answered at once: its members are busy with each
+// other, and nobody would acknowledge in time.
 func (m *Machine) welcome() {
 	p := &m.porch
 	if len(p.waiting) == 0 || p.pushing > 0 && m.now.Sub(p.since) < joinersFor {
@@ -66,15 +67,28 @@ func (m *Machine) welcome() {
 			m.owe(name, joiners)
 		}
 	}
+	if len(batch) >= crowd {
+		m.letIn(batch, nil)
+		m.push(q, joiners, tellFor, func([]string) {})
+		m.porch.pushing--
+		m.welcome()
+		return
+	}
 	m.push(q, joiners, m.timing.Acknowledge, func(acked []string) {
 		p.pushing--
-		acked = append(slices.Clone(acked), m.grant.Node)
-		slices.Sort(acked)
-		for _, a := range batch {
-			m.do(Answer{ID: a.id, Reply: m.welcomeReply(acked)})
-		}
+		m.letIn(batch, acked)
 		m.welcome()
 	})
+}
+
+// letIn answers joiners; acked are the members who have programmed them, beside
+// this one.
+func (m *Machine) letIn(batch []arrival, acked []string) {
+	acked = append(slices.Clone(acked), m.grant.Node)
+	slices.Sort(acked)
+	for _, a := range batch {
+		m.do(Answer{ID: a.id, Reply: m.welcomeReply(acked)})
+	}
 }
 
 // welcomeReply is all that a joiner needs; acked are those who have programmed it.

@@ -22,16 +22,16 @@ type PingResult struct {
 }
 
 // An address that is silent is asked again after pingEvery, but a host does not
-// ask more often than once in pingPace: 50 hosts that ask each other are 5,000
-// requests a second.
+// ask more often than once in pingPace: 50 hosts that ask each other are 2,000
+// requests a second, so that what is watched is not the work of watching.
 const (
 	pingEvery = 200 * time.Millisecond
-	pingPace  = 10 * time.Millisecond
+	pingPace  = 25 * time.Millisecond
 )
 
 // Ping sends ICMP echo requests from the host to all addresses at once, and again
 // to those that have not answered, until all have or ctx ends: every 200 ms, or
-// 10 ms for each of them if that is more. The results are in the order of addrs.
+// 25 ms for each of them if that is more. The results are in the order of addrs.
 // An address that does not answer is no error.
 func (h *Host) Ping(ctx context.Context, addrs []netip.Addr) ([]PingResult, error) {
 	p := &pinger{start: time.Now(), all: make(chan struct{}), results: make([]PingResult, len(addrs)), index: map[netip.Addr][]int{}}
