@@ -216,7 +216,7 @@ func (m *Machine) forget(name string) {
 	}
 	delete(m.states, name)
 	delete(m.eviction.held, name)
-	delete(m.tells, name)
+	delete(m.debts, name)
 	m.sightings.drop(name)
 	m.do(Changed{})
 }

@@ -64,6 +64,8 @@ const (
 	// tellFor is how long a member may take to take records that it is owed: it
 	// may be as busy as all are that join at once.
 	tellFor = 5 * time.Second
+	// maxTells is how often a member is handed records that it does not acknowledge.
+	maxTells = 3
 	// hearsayFor is how long at least, and half of how long at most, a node waits
 	// for the record of one that it has only heard of in gossip.
 	hearsayFor = 2 * time.Second

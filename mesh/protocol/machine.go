@@ -86,7 +86,7 @@ type Machine struct {
 	saver     saver
 	joiner    joiner
 	porch     porch
-	tells     tells
+	debts     map[string]*debt // by member
 	gossip    gossip
 	eviction  eviction
 	sightings sightings
@@ -112,7 +112,7 @@ func New(cfg Config, now time.Time) (*Machine, error) {
 		book: newBook(), links: map[string]*link{}, byIP: map[netip.Addr]string{}, learned: map[string]netip.AddrPort{},
 		clashes: map[string]string{}, doubted: map[string]time.Time{}, turns: map[string]turn{}, began: now, conflicts: map[string]Digest{}, states: map[string]State{},
 		wants: newWants(), gossip: newGossip(cfg.Boot), eviction: eviction{held: map[string]bool{}}, pushes: map[uint64]func([]string){}, goodbyes: map[uint64]goodbye{},
-		gone: map[string]error{}, tells: tells{},
+		gone: map[string]error{}, debts: map[string]*debt{},
 	}
 	m.log = logger{m}
 	mesh := cfg.Roots.Mesh()

@@ -2,42 +2,63 @@ package protocol
 
 import "slices"
 
-// tells is whose records an introducer still has to hand to members that it did
-// not reach when it got them: those who join at the same time. They are told as
-// soon as they answer, in one request instead of many of their own.
-type tells map[string][]string // by member
+// debt is whose records an introducer still has to hand to a member that it did
+// not reach when it got them, or that did not acknowledge them: one of those who
+// join at the same time. It is told as soon as it is heard, in one request
+// instead of many of its own.
+type debt struct {
+	names []string
+	tries int // to hand them over
+}
 
 // owe notes that a member is to be told of others. Who has not come up a while
 // after it joined hears of them in gossip.
-func (m *Machine) owe(member string, names []string) {
+func (m *Machine) owe(member string, names []string, tries int) {
 	l := m.links[member]
-	if l == nil || len(names) == 0 {
+	if l == nil || len(names) == 0 || tries >= maxTells {
 		return
 	}
-	if state, _ := l.state(m.now); state != StateConnecting {
+	if state, _ := l.state(m.now); tries == 0 && state != StateConnecting {
 		return
 	}
-	owed := m.tells[member]
+	d := m.debts[member]
+	if d == nil {
+		d = &debt{}
+		m.debts[member] = d
+	}
+	d.tries = max(d.tries, tries)
 	for _, n := range names {
-		if n != member && len(owed) < maxNames && !slices.Contains(owed, n) {
-			owed = append(owed, n)
+		if n != member && len(d.names) < maxNames && !slices.Contains(d.names, n) {
+			d.names = append(d.names, n)
 		}
 	}
-	m.tells[member] = owed
 }
 
-// inform hands a member that is heard what it is owed. What does not arrive it
-// hears of in gossip.
+// inform hands a member that is heard what it is owed.
 func (m *Machine) inform(member string) {
-	owed, ok := m.tells[member]
-	if !ok {
+	d := m.debts[member]
+	if d == nil {
 		return
 	}
-	delete(m.tells, member)
-	l := m.links[member]
-	for chunk := range slices.Chunk(owed, maxJoiners) {
-		q := Request{Format: Format, From: m.grant.Node, Records: m.envelopes(chunk)}
-		m.pushTo([]Target{{Node: member, To: l.signed.Grant.IP}}, q, tellFor, func([]string) {})
+	delete(m.debts, member)
+	m.hand([]string{member}, d.names, d.tries)
+}
+
+// hand pushes the records of nodes to members that are reached. Who does not
+// acknowledge them is owed them again, a few times; then it hears of them in gossip.
+func (m *Machine) hand(members, names []string, tries int) {
+	to := make([]Target, len(members))
+	for i, name := range members {
+		to[i] = Target{Node: name, To: m.links[name].signed.Grant.IP}
+	}
+	for chunk := range slices.Chunk(names, maxJoiners) {
+		m.pushTo(to, Request{Format: Format, From: m.grant.Node, Records: m.envelopes(chunk)}, tellFor, func(acked []string) {
+			for _, name := range members {
+				if !slices.Contains(acked, name) {
+					m.owe(name, chunk, tries+1)
+				}
+			}
+		})
 	}
 }
 
@@ -76,17 +97,15 @@ func (m *Machine) takeOver(envelopes [][]byte, source string) {
 // spread hands the records of nodes to members, to each of them once it can be
 // reached.
 func (m *Machine) spread(names, members []string) {
-	var to []Target
+	var reached []string
 	for _, name := range members {
-		switch l := m.links[name]; {
+		switch {
 		case slices.Contains(names, name):
-		case m.reaches(l):
-			to = append(to, Target{Node: name, To: l.signed.Grant.IP})
+		case m.reaches(m.links[name]):
+			reached = append(reached, name)
 		default:
-			m.owe(name, names)
+			m.owe(name, names, 0)
 		}
 	}
-	for chunk := range slices.Chunk(names, maxJoiners) {
-		m.pushTo(to, Request{Format: Format, From: m.grant.Node, Records: m.envelopes(chunk)}, tellFor, func([]string) {})
-	}
+	m.hand(reached, names, 0)
 }

@@ -62,17 +62,17 @@ func (m *Machine) welcome() {
 		joiners[i] = a.node
 		q.Records = append(q.Records, a.envelope)
 	}
-	for _, name := range m.names {
-		if !slices.Contains(joiners, name) && !m.reaches(m.links[name]) {
-			m.owe(name, joiners)
-		}
-	}
 	if len(batch) >= crowd {
 		m.letIn(batch, nil)
-		m.push(q, joiners, tellFor, func([]string) {})
-		m.porch.pushing--
+		m.spread(joiners, m.names)
+		p.pushing--
 		m.welcome()
 		return
+	}
+	for _, name := range m.names {
+		if !slices.Contains(joiners, name) && !m.reaches(m.links[name]) {
+			m.owe(name, joiners, 0)
+		}
 	}
 	m.push(q, joiners, m.timing.Acknowledge, func(acked []string) {
 		p.pushing--
