@@ -74,7 +74,14 @@ func (m *Machine) linked(l *link, s *identity.Signed, quiet time.Time) {
 
 // here is where this node is.
 func (m *Machine) here() place {
-	return place{network: m.where.network, prefixes: m.where.prefixes, overlay: m.where.overlay}
+	p := place{network: m.where.network, prefixes: m.where.prefixes, overlay: m.where.overlay}
+	if m.where.observed.IsValid() {
+		p.outside = append(p.outside, m.where.observed)
+	}
+	for _, s := range m.where.seen {
+		p.outside = append(p.outside, s.Addr())
+	}
+	return p
 }
 
 // openRecord verifies an envelope.

@@ -14,6 +14,7 @@ type place struct {
 	network  string         // id of its private network, empty if unknown
 	prefixes []netip.Prefix // of its interfaces, with the host's own address
 	overlay  []netip.Prefix // the mesh's: never an underlay address
+	outside  []netip.Addr   // where its NAT shows this node
 }
 
 // candidates returns the addresses at which the peer may be reached, best
@@ -35,6 +36,10 @@ func candidates(here place, peer identity.Record) []candidate {
 		}
 	}
 	slices.SortStableFunc(cs, func(a, b candidate) int { return cmp.Compare(a.class, b.class) })
+	if len(cs) > 0 && cs[0].class <= classLAN {
+		// Side by side behind one NAT: few lead a packet back in.
+		cs = slices.DeleteFunc(cs, func(c candidate) bool { return c.class == classObserved && slices.Contains(here.outside, c.addr.Addr()) })
+	}
 	return unique(cs)
 }
 

@@ -35,6 +35,8 @@ const (
 	crowd = 4
 	// maxHanded bounds the records that one introducer hands another in a call.
 	maxHanded = 128
+	// maxTells is how often a member is handed records that it does not acknowledge.
+	maxTells = 3
 	// maxAsked bounds the members that are asked for records at once.
 	maxAsked = 16
 	// maxWantTries is how often a record is asked for before the hint is dropped.
@@ -64,8 +66,6 @@ const (
 	// tellFor is how long a member may take to take records that it is owed: it
 	// may be as busy as all are that join at once.
 	tellFor = 5 * time.Second
-	// maxTells is how often a member is handed records that it does not acknowledge.
-	maxTells = 3
 	// hearsayFor is how long at least, and half of how long at most, a node waits
 	// for the record of one that it has only heard of in gossip.
 	hearsayFor = 2 * time.Second
