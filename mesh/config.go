@@ -55,6 +55,7 @@ type Config struct {
 	// node leads back to it, port by port, as a public address of a cloud does:
 	// it counts as public then, and not as that of a NAT.
 	AdvertiseObserved bool
+	Repeats           bool   // Device repeats a handshake that is not answered
 	Network           string // id of the private network this node is in: provider/region/network
 
 	// Before is this node's mesh until now, when it goes on with another

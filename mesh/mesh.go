@@ -80,7 +80,7 @@ func New(cfg Config) (*Mesh, error) {
 	machine, err := protocol.New(protocol.Config{
 		Roots: roots, Certificate: cfg.Bundle.Certificate, Key: cfg.Bundle.Key, Introducers: cfg.Bundle.Introducers,
 		PrivateKey: cfg.PrivateKey, Port: cfg.Port, MTU: cfg.MTU,
-		Introduce: cfg.Introduce, Advertise: cfg.Advertise, AdvertiseObserved: cfg.AdvertiseObserved, Network: cfg.Network,
+		Introduce: cfg.Introduce, Advertise: cfg.Advertise, AdvertiseObserved: cfg.AdvertiseObserved, Network: cfg.Network, Repeats: cfg.Repeats,
 		Boot: strconv.FormatInt(now.UnixMilli(), 16), Timing: cfg.Timing, Rand: rand.New(rand.NewChaCha8(seed)),
 	}, now)
 	if err != nil {

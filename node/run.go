@@ -285,6 +285,7 @@ func (n *Node) meshConfig(p *parts, r prometheus.Registerer) mesh.Config {
 		Introduce:         n.c.Introduce,
 		Advertise:         append([]netip.Addr(nil), n.c.Advertise...),
 		Network:           n.c.Network,
+		Repeats:           p.dev.Datapath() == overlay.Userspace,
 		AdvertiseObserved: n.c.Observed,
 		Before:            p.before,
 		Log:               n.log.With("component", "mesh"),

@@ -148,8 +148,11 @@ const (
 	MaxHeld            = maxHeld
 )
 
-// Send notes that b leaves for to.
-func (g Glare) Send(b []byte, to netip.AddrPort) { g.g.sending([][]byte{b}, to) }
+// ConsumeTime is consumeTime.
+const ConsumeTime = consumeTime
+
+// Send notes that b is about to leave for to, and reports whether it may.
+func (g Glare) Send(b []byte, to netip.AddrPort) bool { return g.g.sending([][]byte{b}, to) }
 
 // Receive takes one datagram, and reports whether it is held.
 func (g Glare) Receive(b []byte, from netip.AddrPort) bool {

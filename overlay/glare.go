@@ -54,8 +54,19 @@ type initiation struct {
 	sent      time.Time // the last time; zero if never
 	index     uint32    // which the response repeats
 	ephemeral [32]byte
-	answered  bool // this side has sent a response meanwhile: it forgot its own
+	since     time.Time // the first of held came
+	answered  bool      // this side has sent a response meanwhile: it forgot its own
 	held      []heldPacket
+}
+
+// until is when what is held is released: the peer has had the time to answer,
+// and in any case after as long again.
+func (i *initiation) until() time.Time {
+	at, latest := i.sent.Add(responseTime), i.since.Add(responseTime)
+	if latest.Before(at) {
+		return latest
+	}
+	return at
 }
 
 type heldPacket struct {
@@ -79,7 +90,7 @@ const (
 	responseTime = 2 * time.Second
 
 	// consumeTime is how long WireGuard may take to consume an initiation.
-	consumeTime = time.Second
+	consumeTime = 700 * time.Millisecond
 
 	// Anyone can forge the address of a packet. What exceeds these bounds is
 	// not held but delivered at once.
@@ -120,15 +131,15 @@ func (g *glare) sending(bufs [][]byte, to netip.AddrPort) bool {
 }
 
 // initiateLocked notes that the initiation b is about to leave, and reports
-// whether it may. It leaves a second after it was made at the latest: anyone can
-// forge what seems to have come.
+// whether it may. The second repetition leaves at the latest: anyone can forge what
+// seems to have come.
 func (g *glare) initiateLocked(b []byte, to netip.AddrPort, now time.Time) bool {
-	g.sweepLocked(now)
 	i := g.own[to]
+	g.sweepLocked(now)
 	if i == nil {
 		i = &initiation{}
-		g.own[to] = i
 	}
+	g.own[to] = i
 	if index := binary.LittleEndian.Uint32(b[4:]); i.made.IsZero() || i.index != index {
 		i.made, i.index, i.ephemeral = now, index, [32]byte(b[8:40])
 		i.sent = time.Time{}
@@ -212,9 +223,12 @@ func (g *glare) hold(b []byte, e *endpoint, now time.Time) (until time.Time, ok 
 		}
 		return time.Time{}, false
 	}
+	if len(i.held) == 0 {
+		i.since = now
+	}
 	i.held = append(i.held, heldPacket{[initiationSize]byte(b), e})
 	g.held++
-	if at := i.sent.Add(responseTime); g.due.IsZero() || at.Before(g.due) {
+	if at := i.until(); g.due.IsZero() || at.Before(g.due) {
 		g.due = at
 	}
 	return g.due, true
@@ -228,7 +242,7 @@ func (g *glare) release(bufs [][]byte, sizes []int, eps []conn.Endpoint, now tim
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for to, i := range g.own {
-		if len(i.held) == 0 || now.Sub(i.sent) < responseTime {
+		if len(i.held) == 0 || now.Before(i.until()) {
 			continue
 		}
 		for _, h := range slices.Backward(i.held) {
@@ -246,7 +260,7 @@ func (g *glare) release(bufs [][]byte, sizes []int, eps []conn.Endpoint, now tim
 	}
 	g.due = time.Time{}
 	for _, i := range g.own {
-		if at := i.sent.Add(responseTime); len(i.held) > 0 && (g.due.IsZero() || at.Before(g.due)) {
+		if at := i.until(); len(i.held) > 0 && (g.due.IsZero() || at.Before(g.due)) {
 			g.due = at
 		}
 	}

@@ -77,6 +77,51 @@ func TestGlareRules(t *testing.T) {
 	}
 }
 
+// An own initiation does not leave while one that came before it waits to be
+// consumed.
+func TestGlareWaits(t *testing.T) {
+	here, there := ep("192.0.2.1:1"), ep("[2001:db8::1]:1")
+	tests := []struct {
+		name string
+		do   func(overlay.Glare)
+		want bool // it leaves
+	}{
+		{"nothing came", func(overlay.Glare) {}, true},
+		{"one came", func(g overlay.Glare) { g.Receive(initiation(9, 5), here) }, false},
+		{"one of another", func(g overlay.Glare) { g.Receive(initiation(9, 5), there) }, true},
+		{"and was answered", func(g overlay.Glare) {
+			g.Receive(initiation(9, 5), here)
+			g.Send(response(9), here)
+		}, true},
+		{"long ago", func(g overlay.Glare) {
+			g.Receive(initiation(9, 5), here)
+			time.Sleep(overlay.ConsumeTime)
+		}, true},
+		{"another and another, as one who forges them would send", func(g overlay.Glare) {
+			for range 2 * overlay.ConsumeTime / (100 * time.Millisecond) {
+				g.Receive(initiation(9, 5), here)
+				g.Send(initiation(1, 4), here) // repeated
+				time.Sleep(100 * time.Millisecond)
+			}
+		}, true},
+		{"it was held", func(g overlay.Glare) {
+			g.Send(initiation(1, 4), here)
+			g.Receive(initiation(9, 5), here)
+		}, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := overlay.NewGlare()
+				tt.do(g)
+				if got := g.Send(initiation(1, 4), here); got != tt.want {
+					t.Errorf("leaves %t, want %t", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
 func TestGlareReleases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here := ep("192.0.2.1:1")
@@ -92,10 +137,9 @@ func TestGlareReleases(t *testing.T) {
 		}
 		time.Sleep(overlay.ResponseTime / 2)
 		g.Send(initiation(2, 200), here) // the peer was reset: what is held waits for the new one
-		time.Sleep(overlay.ResponseTime / 2)
 		got, next := g.Release(time.Now(), 128)
 		if len(got) != 0 || time.Until(next) != overlay.ResponseTime/2 {
-			t.Errorf("%d released, the next in %v; want none, and %v", len(got), time.Until(next), overlay.ResponseTime/2)
+			t.Errorf("%d released, the next in %v; want none, and %v: it does not wait for ever", len(got), time.Until(next), overlay.ResponseTime/2)
 		}
 		time.Sleep(overlay.ResponseTime / 2)
 		for i := byte(overlay.MaxHeldPerEndpoint); i > 0; i-- { // newest first, in any portions

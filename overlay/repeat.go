@@ -50,10 +50,10 @@ func newRepeater(send func(packet []byte, to netip.AddrPort)) *repeater {
 	return &repeater{send: send, byIndex: map[uint32]*repeated{}, byAddr: map[netip.AddrPort]*repeated{}}
 }
 
-// sending notes what leaves for to. The packet is the caller's again afterwards.
-func (r *repeater) sending(bufs [][]byte, to netip.AddrPort) {
+// sending notes what leaves for to, and reports whether it will be repeated. The packet is the caller's again afterwards.
+func (r *repeater) sending(bufs [][]byte, to netip.AddrPort) (repeats bool) {
 	if len(bufs) != 1 {
-		return
+		return false
 	}
 	b := bufs[0]
 	switch {
@@ -63,16 +63,18 @@ func (r *repeater) sending(bufs [][]byte, to netip.AddrPort) {
 		r.dropLocked(r.byAddr[to]) // WireGuard has forgotten that one
 		index := binary.LittleEndian.Uint32(b[4:])
 		if r.closed || len(r.byAddr) >= maxRepeated || r.byIndex[index] != nil {
-			return
+			return false
 		}
 		p := &repeated{packet: [initiationSize]byte(b), to: to}
 		r.byIndex[index], r.byAddr[to] = p, p
 		p.timer = time.AfterFunc(repeatAfter[0], func() { r.again(p) })
+		return true
 	case isMessage(b, typeResponse, responseSize): // it called as well, and that handshake goes on
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.dropLocked(r.byAddr[to])
 	}
+	return false
 }
 
 // received ends the wait for an answer, if b is one. A cookie is: WireGuard will

@@ -90,9 +90,9 @@ func (s *udpSocket) repeat(packet []byte, to netip.AddrPort) {
 // send sends bufs, in the cheapest way that works. Datagrams that went out
 // before an error are sent again; WireGuard drops doubles.
 func (s *udpSocket) send(bufs [][]byte, e *endpoint) error {
-	s.again.sending(bufs, e.dst)
-	if !s.glare.sending(bufs, e.dst) {
-		return nil // it is sent again
+	repeats := s.again.sending(bufs, e.dst)
+	if leaves := s.glare.sending(bufs, e.dst); !leaves && repeats {
+		return nil
 	}
 	gso := s.gso.Load()
 	for {

@@ -12,16 +12,21 @@ import (
 // admit verifies envelopes from elsewhere and takes what is new: into the
 // book, not yet into the device (see setDevice). wait tells how long a node that
 // was unknown is left alone, since it may not know us yet. It returns whose
-// records were news.
-func (m *Machine) admit(envelopes [][]byte, source string, wait func(node string) time.Duration) []string {
+// records they were, and whose were news.
+func (m *Machine) admit(envelopes [][]byte, source string, wait func(node string) time.Duration) admitted {
 	fresh := map[string]time.Duration{}
+	named := map[string]bool{}
 	for _, env := range envelopes {
 		if node, ok := m.book.holder(env); ok {
 			m.count(MetricRecords, string(verdictKnown))
 			m.satisfy(node)
+			named[node] = true
 			continue
 		}
 		s, err := m.openRecord(env)
+		if err == nil {
+			named[s.Grant.Node] = true
+		}
 		switch {
 		case errors.Is(err, identity.ErrRevoked), errors.Is(err, identity.ErrExpired):
 			// Whoever sent it has not heard of it yet.
@@ -44,7 +49,13 @@ func (m *Machine) admit(envelopes [][]byte, source string, wait func(node string
 		}
 		m.wakeUp()
 	}
-	return sorted(fresh)
+	return admitted{named: named, fresh: sorted(fresh)}
+}
+
+// admitted is what came of records from elsewhere.
+type admitted struct {
+	named map[string]bool // nodes that they were of, without those that were refused
+	fresh []string        // of these, those whose records were news
 }
 
 // follow brings links in line with records that say no more than where their
@@ -53,7 +64,7 @@ func (m *Machine) admit(envelopes [][]byte, source string, wait func(node string
 func (m *Machine) follow(fresh map[string]time.Duration) bool {
 	for name := range fresh {
 		l, s := m.links[name], m.book.records[name]
-		if l == nil || s.Record.Left || s.Record.WireGuardKey != l.signed.Record.WireGuardKey || !s.Certificate.Equal(l.signed.Certificate) {
+		if l == nil || s == nil || s.Record.Left || s.Record.WireGuardKey != l.signed.Record.WireGuardKey || !s.Certificate.Equal(l.signed.Certificate) {
 			return false
 		}
 	}
@@ -70,6 +81,12 @@ func (m *Machine) linked(l *link, s *identity.Signed, quiet time.Time) {
 	}
 	l.offer(m.here(), m.now)
 	l.paths.steers = steers(m.self, s)
+}
+
+// near reports whether a peer has an address in a network that this node is in.
+func (m *Machine) near(r identity.Record) bool {
+	cs := candidates(m.here(), r)
+	return len(cs) > 0 && cs[0].class <= classLAN
 }
 
 // here is where this node is.
@@ -203,12 +220,12 @@ func (m *Machine) refresh(fresh map[string]time.Duration) {
 // link makes the link to a node that was not in the device.
 func (m *Machine) link(s *identity.Signed, quiet time.Time) *link {
 	name := s.Grant.Node
-	if !m.learned[name].IsValid() && natted(s.Record) && !natted(m.self.Record) {
+	if !m.learned[name].IsValid() && natted(s.Record) && !natted(m.self.Record) && !m.near(s.Record) {
 		quiet = laterOf(quiet, m.now.Add(callerFor))
 	}
 	l := newLink(s, m.now, quiet, m.learned[name])
 	l.rand = m.rand
-	l.lag = m.yield(name)
+	l.lag, l.repeats = m.yield(name), m.cfg.Repeats
 	delete(m.learned, name)
 	if !m.opened {
 		l.greet = m.now.Add(greetFor) // remembered

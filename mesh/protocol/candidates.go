@@ -37,10 +37,9 @@ func candidates(here place, peer identity.Record) []candidate {
 	}
 	slices.SortStableFunc(cs, func(a, b candidate) int { return cmp.Compare(a.class, b.class) })
 	if len(cs) > 0 && cs[0].class <= classLAN {
-		// Side by side behind one NAT: few lead a packet back in.
-		cs = slices.DeleteFunc(cs, func(c candidate) bool {
-			return c.class == classObserved && slices.Contains(here.outside, c.addr.Addr())
-		})
+		for i := range cs { // side by side behind one NAT, it seems: few lead a packet back in
+			cs[i].last = cs[i].class == classObserved && slices.Contains(here.outside, cs[i].addr.Addr())
+		}
 	}
 	return unique(cs)
 }

@@ -18,10 +18,10 @@ type joiner struct {
 	lost    time.Time // from then on those are called that do not answer
 	why     calling   // of the present call
 
-	handed []string        // members that the last introducer called did not know, to be told to the next
-	met    map[string]bool // introducers that have answered as strangers
-	meet   time.Time       // not before
-	pause  time.Duration   // between two such calls
+	handed map[string]*handing // by introducer
+	met    map[string]bool     // introducers that have answered as strangers
+	meet   time.Time           // not before
+	pause  time.Duration       // between two such calls
 }
 
 // calling is why introducers are called.
@@ -146,8 +146,8 @@ func (m *Machine) meet(e CallEnded) {
 	for _, a := range e.Met {
 		j.met[a] = true
 	}
-	if len(j.handed) > 0 {
-		j.pause = firstRetry
+	if len(e.Met) == 0 {
+		clear(j.handed)
 	}
 	wait := j.pause + m.upTo(j.pause)
 	j.pause = min(2*j.pause, lastRetry)
@@ -172,9 +172,12 @@ func (m *Machine) notLetIn(err error) {
 // that it sees, so that everyone has a way to this node from the start.
 func (e Greeted) apply(m *Machine) {
 	ask := func() {
+		handover, list := m.handover(), m.roots.Revocations()
+		if len(handover) > 0 {
+			list = nil // both may be more than a request holds
+		}
 		m.do(Introduce{Call: e.Call, Request: Request{
-			Format: Format, From: m.grant.Node, Records: append([][]byte{m.self.Envelope}, m.envelopes(m.joiner.handed)...),
-			Revocations: m.roots.Revocations(),
+			Format: Format, From: m.grant.Node, Records: append([][]byte{m.self.Envelope}, handover...), Revocations: list,
 		}})
 	}
 	a := e.Observed.Unmap()
@@ -201,14 +204,14 @@ func (e Introduced) apply(m *Machine) {
 	if len(e.Reply.Revocations) > 0 {
 		_ = m.heedList(e.Reply.Revocations, e.By) // it has said so
 	}
-	fresh := m.admit(e.Reply.Records, e.By, func(node string) time.Duration {
+	got := m.admit(e.Reply.Records, e.By, func(node string) time.Duration {
 		if slices.Contains(e.Reply.Acknowledged, node) {
 			return 0
 		}
 		return m.timing.Acknowledge + m.yield(node)
 	})
 	m.log.Info("introduced", "introducer", e.By, "members", len(e.Reply.Records), "acknowledged", len(e.Reply.Acknowledged))
-	m.merge(e.Reply.Records, fresh)
+	m.merge(e.By, got)
 	m.founded()
 	m.wakeUp()
 }

@@ -34,7 +34,7 @@ const (
 	// crowd is how many joiners at once are no longer announced one by one.
 	crowd = 4
 	// maxHanded bounds the records that one introducer hands another in a call.
-	maxHanded = 128
+	maxHanded = 32
 	// maxTells is how often a member is handed records that it does not acknowledge.
 	maxTells = 3
 	// maxAsked bounds the members that are asked for records at once.
@@ -68,7 +68,7 @@ const (
 	tellFor = 5 * time.Second
 	// hearsayFor is how long at least, and half of how long at most, a node waits
 	// for the record of one that it has only heard of in gossip.
-	hearsayFor = 2 * time.Second
+	hearsayFor = time.Second
 	// aroundEvery is how often at most, and half of how often at least, others are
 	// asked about peers that do not answer.
 	aroundEvery = time.Second

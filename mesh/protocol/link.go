@@ -36,6 +36,8 @@ type link struct {
 	here    place          // this node's
 	learned netip.AddrPort // worked last, for the next start
 	refused []netip.AddrPort
+	repeats bool            // the device repeats handshakes
+	spoiled int             // handshakes that were
 	shaken  time.Time       // so the last time for the address in use
 	reset   bool            // take the peer out of the device and put it back: starts a handshake at once
 	known   bool            // the device has been told of the peer, or is about to be
@@ -55,8 +57,8 @@ type ask struct {
 	at    time.Time
 }
 
-// shakeEvery is how often a handshake with one address is started anew: WireGuard
-// repeats its own.
+// shakeEvery is how often a handshake with one address is started anew by a
+// device that repeats its own.
 const shakeEvery = 4 * time.Second
 
 // stuckFor is how long a handshake may take until it counts as spoiled, on the
@@ -67,7 +69,7 @@ const stuckFor = time.Second
 const lostAfter = 4
 
 func newLink(s *identity.Signed, now, quiet time.Time, learned netip.AddrPort) *link {
-	l := &link{signed: s, since: now, quiet: quiet, learned: learned, proved: learned.IsValid(), nextAsk: quiet, shaken: laterOf(now, quiet)}
+	l := &link{signed: s, since: now, quiet: quiet, learned: learned, proved: learned.IsValid(), nextAsk: quiet}
 	if learned.IsValid() {
 		l.paths.remember(learned)
 	}
@@ -232,12 +234,13 @@ func (l *link) step(now time.Time, t Timing) {
 		l.nextAsk, l.confirm = now, false
 	case stepShake:
 		l.nextAsk, l.confirm, l.lost = now, false, true
-		if l.paths.using != before || now.Sub(l.shaken) >= shakeEvery {
+		if l.paths.using != before || !l.repeats || now.Sub(laterOf(l.shaken, l.since)) >= shakeEvery {
 			l.reset, l.shaken = true, now
 		}
 	case stepStay:
 		if l.stuck(now) {
 			l.reset, l.shaken = true, now
+			l.spoiled++
 		}
 	}
 }
@@ -247,7 +250,7 @@ func (l *link) step(now time.Time, t Timing) {
 // answer. One side breaks it up before WireGuard does so after 5 s, at times on
 // both sides at one moment again.
 func (l *link) stuck(now time.Time) bool {
-	wait := stuckFor + 2*l.lag
+	wait := (stuckFor + 2*l.lag) << min(l.spoiled, 4)
 	return l.status.RxBytes > 0 && l.status.LastHandshake.IsZero() && l.answer.IsZero() &&
 		now.Sub(l.lastRx) >= wait && now.Sub(l.shaken) >= wait
 }
@@ -302,13 +305,15 @@ func (l *link) answered(nonce uint64, now time.Time, echoEvery time.Duration) bo
 	l.asked[i] = ask{}
 	first := l.answer.IsZero() || l.misses >= lostAfter
 	choice := len(l.paths.list) > 1
-	l.rtt = now.Sub(asked)
+	if !first {
+		l.rtt = now.Sub(asked)
+	}
 	l.answer, l.proved, l.misses = now, true, 0
 	l.nextAsk = now.Add(echoEvery + time.Duration(l.rand.Int64N(int64(echoEvery)/5+1)))
 	trip := l.rtt
 	if first { // the first one waited for a handshake: its time is no round trip
 		trip = 0
-		if choice {
+		if l.nextAsk = now.Add(time.Second); choice {
 			l.nextAsk = now
 		}
 	}

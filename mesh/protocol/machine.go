@@ -34,6 +34,8 @@ type Config struct {
 	AdvertiseObserved bool         // the address that an introducer sees leads back here, port by port
 	Network           string       // id of the private network this node is in
 
+	Repeats bool // the device repeats a handshake that is not answered, before WireGuard would
+
 	Boot   string     // makes this start's name in gossip unlike all others: 1 to 16 characters
 	Timing Timing     // zero fields mean the defaults
 	Rand   *rand.Rand // all chance; nonces of probes should not be foreseen

@@ -76,6 +76,7 @@ func (e NoticeReceived) apply(m *Machine) {
 		m.count(MetricRefused, "flood")
 		return
 	}
-	m.admit([][]byte{e.Notice.Envelope}, name, m.yield)
-	m.setDevice()
+	if got := m.admit([][]byte{e.Notice.Envelope}, name, m.yield); len(got.fresh) > 0 {
+		m.setDevice()
+	}
 }

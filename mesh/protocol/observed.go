@@ -53,8 +53,21 @@ func (m *Machine) publishSeen() {
 // record says: no address of its own is public.
 func natted(r identity.Record) bool {
 	return len(r.Endpoints) > 0 && !slices.ContainsFunc(r.Endpoints, func(e identity.Endpoint) bool {
-		return e.Kind == identity.KindPublic || e.Kind == identity.KindPrivate && !e.Addr.Addr().Unmap().IsPrivate()
+		a := e.Addr.Addr().Unmap()
+		return e.Kind == identity.KindPublic || e.Kind == identity.KindPrivate && !a.IsPrivate() && !carrierNAT.Contains(a)
 	})
+}
+
+// carrierNAT is between subscribers and their carrier's NAT (RFC 6598).
+var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
+
+// seenBehindNAT reports whether others have seen a node at an address that is
+// not its own.
+func seenBehindNAT(r identity.Record) bool {
+	is := func(k identity.EndpointKind) bool {
+		return slices.ContainsFunc(r.Endpoints, func(e identity.Endpoint) bool { return e.Kind == k })
+	}
+	return is(identity.KindObserved) && !is(identity.KindPublic)
 }
 
 // steers reports whether the first of two nodes makes the trials of their pair:

@@ -59,6 +59,7 @@ type candidate struct {
 	addr     netip.AddrPort
 	kind     identity.EndpointKind // as the record says; empty if none names it
 	class    class
+	last     bool          // not tried before the others have been twice
 	named    bool          // by the peer's record, and not only heard from
 	tried    time.Time     // the last attempt began; zero if never
 	answered time.Time     // it last worked; zero if never
@@ -130,7 +131,7 @@ func (p *paths) offer(named []candidate, now time.Time) {
 		c := n
 		if old := p.find(n.addr); old != nil {
 			c = *old
-			c.class, c.kind = n.class, n.kind
+			c.class, c.kind, c.last = n.class, n.kind, n.last
 		} else if p.using.IsValid() {
 			p.nextTry = earlier(p.nextTry, now.Add(trialFor)) // a new way: see soon whether it is better
 		}

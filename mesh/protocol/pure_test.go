@@ -40,7 +40,7 @@ func TestCandidates(t *testing.T) {
 		{"same subnet", place{prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.1.9/24")}}, identity.Record{Endpoints: all},
 			[]string{"192.168.1.7:51820", "203.0.113.7:51820", "198.51.100.7:51820"}},
 		{"same subnet, behind the same NAT", place{prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.1.9/24")}, outside: []netip.Addr{netip.MustParseAddr("198.51.100.7")}}, identity.Record{Endpoints: all},
-			[]string{"192.168.1.7:51820", "203.0.113.7:51820"}},
+			[]string{"192.168.1.7:51820", "203.0.113.7:51820", "198.51.100.7:51820"}},
 		{"another subnet behind the same NAT", place{outside: []netip.Addr{netip.MustParseAddr("198.51.100.7")}}, identity.Record{Endpoints: all}, []string{"203.0.113.7:51820", "198.51.100.7:51820"}},
 		{"an address we have too", place{prefixes: []netip.Prefix{netip.MustParsePrefix("192.168.1.7/24")}}, identity.Record{Endpoints: all}, []string{"203.0.113.7:51820", "198.51.100.7:51820"}},
 		{"public address on an interface", place{}, identity.Record{Endpoints: []identity.Endpoint{endpoint(private, "203.0.113.9:1")}}, []string{"203.0.113.9:1"}},
@@ -97,14 +97,13 @@ func TestEndpoints(t *testing.T) {
 		overlay:   []netip.Prefix{netip.MustParsePrefix("10.66.0.0/16")},
 		advertise: []netip.Addr{netip.MustParseAddr("203.0.113.7")},
 		observed:  netip.MustParseAddr("198.51.100.7"),
-		introduce: ":7950",
 	}
 	// That it is seen at an address tells nobody at which port.
 	want := []identity.Endpoint{endpoint(identity.KindPublic, "203.0.113.7:51820"), endpoint(identity.KindPrivate, "10.0.0.7:51820")}
 	if d := cmp.Diff(want, w.endpoints(), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" {
 		t.Errorf("endpoints of a node that is observed (-want +got):\n%s", d)
 	}
-	w.mapped = true
+	w.mapped, w.introduce = true, ":7950"
 	want = append(want, endpoint(identity.KindPublic, "198.51.100.7:51820"))
 	if d := cmp.Diff(want, w.endpoints(), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); d != "" {
 		t.Errorf("endpoints (-want +got):\n%s", d)

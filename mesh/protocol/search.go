@@ -138,7 +138,7 @@ func (p *paths) next() *candidate {
 		if last == nil || c.lastWorked().After(last.lastWorked()) {
 			last = c
 		}
-		if best == nil && c.round != p.round {
+		if best == nil && c.round != p.round && (!c.last || p.searched >= 2) {
 			best = c
 		}
 	}

@@ -22,7 +22,7 @@ type whereabouts struct {
 	prefixes  []netip.Prefix // of its interfaces
 	overlay   []netip.Prefix // the mesh's
 	advertise []netip.Addr
-	observed  netip.Addr       // as an introducer saw it, invalid if never; without mapped, peers have to tell the port
+	observed  netip.Addr       // as an introducer saw it, invalid if never; peers have to tell the port
 	seen      []netip.AddrPort // as peers see it, with the port of its NAT
 	mapped    bool             // the observed address leads back here
 	network   string
@@ -56,8 +56,8 @@ func (w whereabouts) endpoints() []identity.Endpoint {
 			es = append(es, identity.Endpoint{Addr: s, Kind: kind})
 		}
 	}
-	if w.mapped {
-		add(w.observed, kind) // with the own port, unless peers know better
+	if w.mapped || w.introduce != "" { // else peers have to say at which port
+		add(w.observed, kind)
 	}
 	return es
 }

@@ -51,7 +51,7 @@ func (e RequestReceived) apply(m *Machine) {
 // letCall is how long a joiner whose record was pushed is left alone: it will
 // call us itself. Behind a NAT we have to, as soon as it may know us.
 func (m *Machine) letCall(node string) time.Duration {
-	if natted(m.self.Record) {
+	if s := m.book.records[node]; m.cfg.Repeats && natted(m.self.Record) && (s == nil || !m.near(s.Record)) {
 		return m.timing.Acknowledge / 2
 	}
 	return m.timing.Acknowledge + m.yield(node)
@@ -127,11 +127,9 @@ func (e JoinerReceived) apply(m *Machine) {
 	if len(q.Records) > 1 {
 		m.takeOver(q.Records[1:], node)
 	}
-	if m.links[node] != nil && m.book.records[node].Hash == s.Hash {
-		// The members know it, or are about to. It calls again for what it lacks.
-		m.do(Answer{ID: e.ID, Reply: m.welcomeReply([]string{m.grant.Node})})
-		return
-	}
+	// Of one that is known the members know, too, or are about to. It calls again
+	// for what it lacks.
+	known := m.links[node] != nil && m.book.records[node].Hash == s.Hash
 	m.admit(q.Records[:1], node, m.letCall)
 	m.whenSet(func(err error) {
 		if err != nil {
@@ -140,6 +138,10 @@ func (e JoinerReceived) apply(m *Machine) {
 		}
 		if reason := m.clashes[node]; reason != "" {
 			refuse(fmt.Errorf("%s: %w", reason, identity.ErrTaken))
+			return
+		}
+		if known {
+			m.do(Answer{ID: e.ID, Reply: m.welcomeReply([]string{m.grant.Node})})
 			return
 		}
 		m.porch.waiting = append(m.porch.waiting, arrival{id: e.ID, node: node, envelope: q.Records[0]})

@@ -67,7 +67,7 @@ func (m *Machine) restoreList(signed []byte) {
 func (Opened) apply(m *Machine) {
 	m.opened = true
 	m.pace.tick, m.pace.looked = m.now.Add(m.timing.Tick), m.now
-	m.joiner = joiner{next: m.now, backoff: firstRetry, lost: m.now.Add(lostIntroducers), pause: firstRetry, met: map[string]bool{}}
+	m.joiner = joiner{next: m.now, backoff: firstRetry, lost: m.now.Add(lostIntroducers), pause: firstRetry, met: map[string]bool{}, handed: map[string]*handing{}}
 	if len(m.links) > 0 {
 		m.joiner.next = m.now.Add(m.timing.Introducers)
 	}

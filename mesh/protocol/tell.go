@@ -62,36 +62,61 @@ func (m *Machine) hand(members, names []string, tries int) {
 	}
 }
 
+// handing is what an introducer did not know when it answered last.
+type handing struct {
+	names []string
+	tries int // with the same names
+}
+
 // merge brings two networks together that began apart, each with an introducer
 // of its own, of which this node is one. The other has answered with what it
 // has: the members here are told of what was new. What the other lacks goes with
-// the next call, and it is called until neither has anything that the other has
-// not, for many join while the two talk.
-func (m *Machine) merge(reply [][]byte, fresh []string) {
+// the next call; many join while the two talk. If it does not take something, it
+// is not called for that again.
+func (m *Machine) merge(by string, got admitted) {
 	if m.cfg.Introduce == "" {
 		return
 	}
-	theirs := map[string]bool{}
-	for _, env := range reply {
-		if node, ok := m.book.holder(env); ok {
-			theirs[node] = true
-		}
-	}
 	var ours []string
 	for _, name := range m.names {
-		if !theirs[name] {
+		if !got.named[name] && name != by {
 			ours = append(ours, name)
 		}
 	}
-	m.joiner.handed = ours[:min(len(ours), maxHanded)]
-	m.spread(fresh, ours)
+	m.spread(got.fresh, ours)
+	lacks := ours[:min(len(ours), maxHanded)]
+	h := m.joiner.handed[by]
+	switch {
+	case len(lacks) == 0:
+		delete(m.joiner.handed, by)
+	case h == nil || !slices.Equal(h.names, lacks):
+		m.joiner.handed[by] = &handing{names: lacks}
+		m.joiner.pause = firstRetry
+	default:
+		if h.tries++; h.tries >= maxTells {
+			delete(m.joiner.handed, by)
+		}
+	}
+}
+
+// handover are the records that other introducers lack.
+func (m *Machine) handover() [][]byte {
+	var names []string
+	for _, by := range sorted(m.joiner.handed) {
+		for _, n := range m.joiner.handed[by].names {
+			if len(names) < maxHanded && !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
+	}
+	return m.envelopes(names)
 }
 
 // takeOver takes the records that another introducer hands over, and has the
 // members here told of those that were news.
 func (m *Machine) takeOver(envelopes [][]byte, source string) {
-	fresh := m.admit(envelopes, source, m.letCall)
-	m.spread(fresh, m.names)
+	got := m.admit(envelopes, source, m.letCall)
+	m.spread(got.fresh, m.names)
 }
 
 // spread hands the records of nodes to members, to each of them once it can be

@@ -41,9 +41,9 @@ func (m *Machine) Why(name string, now time.Time) Case {
 		c.Away = l.signed.Record.Issued
 	}
 	if m.self != nil {
-		c.SelfNATed = natted(m.self.Record)
+		c.SelfNATed = seenBehindNAT(m.self.Record)
 	}
-	c.PeerNATed, c.SelfHard = natted(l.signed.Record), m.sightings.hard(now)
+	c.PeerNATed, c.SelfHard = seenBehindNAT(l.signed.Record), m.sightings.hard(now)
 	return c
 }
 

@@ -10,6 +10,7 @@ type porch struct {
 	founding time.Time        // until then they wait outside, see found; zero if not
 	early    []JoinerReceived // who wait so
 	waiting  []arrival
+	crowded  bool      // the last were a crowd
 	pushing  int       // pushes under way
 	since    time.Time // of the last push
 }
@@ -49,26 +50,24 @@ func (m *Machine) founded() {
 // other, and nobody would acknowledge in time.
 func (m *Machine) welcome() {
 	p := &m.porch
-	if len(p.waiting) == 0 || p.pushing > 0 && m.now.Sub(p.since) < joinersFor {
+	if len(p.waiting) == 0 || (p.pushing > 0 || p.crowded) && m.now.Sub(p.since) < joinersFor {
 		return
 	}
 	batch := p.waiting[:min(len(p.waiting), maxJoiners)]
 	p.waiting = slices.Clone(p.waiting[len(batch):])
-	p.pushing++
-	p.since = m.now
+	p.since, p.crowded = m.now, len(batch) >= crowd
 	q := Request{Format: Format, From: m.grant.Node}
 	joiners := make([]string, len(batch))
 	for i, a := range batch {
 		joiners[i] = a.node
 		q.Records = append(q.Records, a.envelope)
 	}
-	if len(batch) >= crowd {
+	if p.crowded {
 		m.letIn(batch, nil)
 		m.spread(joiners, m.names)
-		p.pushing--
-		m.welcome()
 		return
 	}
+	p.pushing++
 	for _, name := range m.names {
 		if !slices.Contains(joiners, name) && !m.reaches(m.links[name]) {
 			m.owe(name, joiners, 0)
