@@ -22,9 +22,13 @@
 //   - An introducer (TCP, TLS 1.3, certificates on both sides; silent to
 //     strangers) takes a joiner's record, programs it, pushes it to all members
 //     and answers with all records and the names of those who have programmed it.
+//     A crowd it answers at once. Who could not be told is told when it is heard,
+//     and introducers tell each other, when two networks meet, who is in theirs.
 //   - Members exchange records over the overlay address, port [GossipPort], TCP:
 //     one request, one answer (message.go). Bytes of ours begin with 0xCB;
 //     everything else on that port is memberlist's.
+//   - A node sends its own new record to everyone it reaches, in a packet (UDP,
+//     same port).
 //   - The meta data of memberlist, its push/pull state and the echo that measures
 //     each path (UDP, same port) carry digests; whoever sees a newer record in
 //     one fetches it from that member or, if it cannot be reached, from others.

@@ -166,8 +166,8 @@ func (i *introducer) introduce(ctx context.Context, conn net.Conn, remote netip.
 		return caller, errBusy
 	}
 	defer i.callers.leave(serial)
-	// First of all the caller learns its own address: its record will name it,
-	// so that everyone has a way to it from the start.
+	// First of all the caller learns its own address: its record may name it, so
+	// that everyone has a way to it from the start.
 	if err := protocol.WriteFrame(tc, protocol.Reply{Format: protocol.Format, Observed: remote}, protocol.MaxReply); err != nil {
 		return caller, err
 	}

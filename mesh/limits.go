@@ -27,7 +27,7 @@ const (
 	// maxPacket bounds a packet of memberlist: ours have up to 1200 bytes and a header.
 	maxPacket = 1400
 	// packetRate and packetBurst bound the packets of one member per second. Ours
-	// send one member 5 rounds of gossip and a few probes per second.
+	// send one member 3 rounds of gossip and a few probes per second.
 	packetRate  = 200
 	packetBurst = 400
 	// maxPackets bounds the packets queued for memberlist.

@@ -180,7 +180,7 @@ func (m *Machine) joinGossip() {
 	}
 	m.rand.Shuffle(len(lost), func(i, j int) { lost[i], lost[j] = lost[j], lost[i] })
 	m.gossip.next, m.gossip.joining = time.Time{}, true
-	m.do(JoinGossip{lost[:min(len(lost), 2)]})
+	m.do(JoinGossip{lost[:min(len(lost), 3)]})
 }
 
 // apply implements Event.

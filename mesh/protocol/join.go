@@ -169,7 +169,8 @@ func (m *Machine) notLetIn(err error) {
 }
 
 // apply implements Event: the record that the introducer gets names the address
-// that it sees, so that everyone has a way to this node from the start.
+// that it sees, where that leads back here, so that everyone has a way to this
+// node from the start.
 func (e Greeted) apply(m *Machine) {
 	ask := func() {
 		handover, list := m.handover(), m.roots.Revocations()

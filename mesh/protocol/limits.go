@@ -11,7 +11,7 @@ const (
 	// MaxMembers bounds the records a node keeps, the left ones included.
 	MaxMembers = 4096
 	// MaxRequest bounds a request: a record and a revocation list in base64, or
-	// names; and some room.
+	// names, or some records; and some room.
 	MaxRequest = 4*(identity.MaxRevocations+identity.MaxEnvelope)/3 + MaxSmall
 	// MaxSmall is up to what size a message counts as small.
 	MaxSmall = 64 << 10

@@ -42,6 +42,7 @@ type link struct {
 	reset   bool            // take the peer out of the device and put it back: starts a handshake at once
 	known   bool            // the device has been told of the peer, or is about to be
 	told    *netip.AddrPort // the endpoint that the device was told; nil before, and while it is reset
+	sought  time.Time       // it was so the last time because it does not call
 	lost    bool            // it does not answer where it was tried: others may know better
 	confirm bool            // an answer came while addresses are tried: the device knows from where
 	trip    time.Duration   // of that answer, 0 if it waited for a handshake
@@ -60,6 +61,9 @@ type ask struct {
 // shakeEvery is how often a handshake with one address is started anew by a
 // device that repeats its own.
 const shakeEvery = 4 * time.Second
+
+// seekEvery is how often others are asked about a peer that does not call.
+const seekEvery = 5 * time.Second
 
 // stuckFor is how long a handshake may take until it counts as spoiled, on the
 // side that goes first.
@@ -226,6 +230,7 @@ func (l *link) mustObserve(now time.Time, t Timing) bool {
 // step moves the link's path to now.
 func (l *link) step(now time.Time, t Timing) {
 	if l.isQuiet(now) {
+		l.seek(now)
 		return
 	}
 	before := l.paths.using
@@ -242,6 +247,14 @@ func (l *link) step(now time.Time, t Timing) {
 			l.reset, l.shaken = true, now
 			l.spoiled++
 		}
+	}
+}
+
+// seek has others asked about a peer that is waited for to call: it may have a
+// newer record, and does not call those who do not know its key.
+func (l *link) seek(now time.Time) {
+	if l.pathless() && !l.signed.Record.Away && now.Sub(laterOf(l.sought, l.since)) >= seekEvery {
+		l.lost, l.sought = true, now
 	}
 }
 

@@ -27,7 +27,8 @@ type Timing struct {
 	// collected. Default 2 s. Who is a member is saved at once.
 	Save time.Duration
 	// Introducers is how long remembered peers have to answer at a start before
-	// introducers are called. Default 2 s.
+	// introducers are called; an introducer that remembers nobody looks for the
+	// others for three quarters of it before it lets anyone in. Default 2 s.
 	Introducers time.Duration
 	// Gossip divides memberlist's intervals for local networks. Default 1.
 	Gossip int
