@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cbnet-io/cbnet/overlay"
@@ -27,7 +28,7 @@ import (
 // Errors of connections across the fabric.
 var (
 	ErrUnreachable = errors.New("no route to host")
-	ErrRefused     = errors.New("connection refused")
+	ErrRefused     = error(syscall.ECONNREFUSED)
 )
 
 // Fabric is the simulated network. It is safe for concurrent use.
