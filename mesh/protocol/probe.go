@@ -14,6 +14,7 @@ type pace struct {
 	probes   budget
 	first    int       // whose turn it is to be probed, in names
 	short    bool      // not all who are to be probed could be
+	refused  time.Time // others were asked about those who are refused
 	around   time.Time // not before, others are asked about silent peers
 	cameUp   bool      // a peer has, since the device was read
 	reading  bool      // the device is being read
@@ -189,11 +190,16 @@ func (m *Machine) askAround() {
 			lost = append(lost, name)
 		}
 	}
-	if len(lost) == 0 || len(up) == 0 {
+	refused := m.refusedNames(maxLost - len(lost))
+	if len(lost)+len(refused) == 0 || len(up) == 0 {
 		return
 	}
 	for _, name := range lost {
 		m.links[name].lost = false
+	}
+	if len(refused) > 0 {
+		m.pace.refused = m.now
+		lost = append(lost, refused...)
 	}
 	m.pace.around = m.now.Add(aroundEvery + m.upTo(aroundEvery))
 	source := up[m.rand.IntN(len(up))]
@@ -201,6 +207,17 @@ func (m *Machine) askAround() {
 	m.do(Fetch{From: source, To: m.links[source].signed.Grant.IP, Request: Request{
 		Format: Format, From: m.grant.Node, Names: lost, Numbered: m.roots.RevocationNumber(),
 	}})
+}
+
+// refusedNames returns nodes that are refused for what their records claim, now
+// and then, for they may have newer ones and no way to tell: they are not in the
+// device.
+func (m *Machine) refusedNames(most int) []string {
+	if m.now.Sub(m.pace.refused) < seekEvery {
+		return nil
+	}
+	names := sorted(m.clashes)
+	return names[:min(len(names), most)]
 }
 
 // apply implements Event. An echo also tells what its sender has of itself: a
