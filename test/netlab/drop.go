@@ -86,7 +86,7 @@ func (d Drop) match(in bool) (string, error) {
 	case "tcp", "udp":
 		fmt.Fprintf(&b, "meta l4proto %s ", d.Protocol)
 	case "icmp":
-		b.WriteString("meta l4proto { icmp, ipv6-icmp } ")
+		b.WriteString("meta l4proto " + icmpNumbers + " ")
 	case "":
 	default:
 		return "", fmt.Errorf("protocol %q: want tcp, udp, icmp or none", d.Protocol)

@@ -95,7 +95,7 @@ func (r routerRules) text() string {
 	line("\t}")
 	line("\tchain input {")
 	line("\t\ttype filter hook input priority filter; policy accept;")
-	line("\t\tiifname %q meta l4proto { icmp, ipv6-icmp } accept", upName)
+	line("\t\tiifname %q meta l4proto %s accept", upName, icmpNumbers)
 	line("\t\tiifname %q drop", upName)
 	line("\t}")
 	line("}")
@@ -144,3 +144,7 @@ func join[T any](list []T, text func(T) string) string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+// icmpNumbers are ICMP and ICMPv6: nft(8) looks the name of the latter up in
+// /etc/protocols, which a small system does not have.
+const icmpNumbers = "{ 1, 58 }"

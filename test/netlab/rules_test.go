@@ -15,7 +15,7 @@ func TestRouterRules(t *testing.T) {
 		drop4    = `iifname "up" meta nfproto ipv4 drop`
 		easy     = "masquerade\n"
 		hard     = "masquerade fully-random\n"
-		input    = "\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t\tiifname \"up\" meta l4proto { icmp, ipv6-icmp } accept\n\t\tiifname \"up\" drop\n\t}\n"
+		input    = "\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t\tiifname \"up\" meta l4proto { 1, 58 } accept\n\t\tiifname \"up\" drop\n\t}\n"
 		dropAll  = "\t\tiifname \"up\" drop\n\t}\n\tchain input"
 		natTable = "table ip netlab-nat {"
 	)
