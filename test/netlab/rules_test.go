@@ -70,7 +70,7 @@ func TestDropRules(t *testing.T) {
 		{"remote port", Drop{Protocol: "tcp", RemotePort: 7950, OutOnly: true}, "", `oifname "eth0" meta l4proto tcp tcp dport 7950 drop`, false},
 		{"address", DropAddr(netip.MustParseAddr("198.18.1.2")), `iifname "eth0" ip saddr 198.18.1.2/32 drop`, `oifname "eth0" ip daddr 198.18.1.2/32 drop`, false},
 		{"IPv6 prefix, in", Drop{Remote: netip.MustParsePrefix("2001:db8:1::2/64"), InOnly: true}, `iifname "eth0" ip6 saddr 2001:db8:1::/64 drop`, "", false},
-		{"ICMP", Drop{Protocol: "icmp"}, `iifname "eth0" meta l4proto { icmp, ipv6-icmp } drop`, `oifname "eth0" meta l4proto { icmp, ipv6-icmp } drop`, false},
+		{"ICMP", Drop{Protocol: "icmp"}, `iifname "eth0" meta l4proto { 1, 58 } drop`, `oifname "eth0" meta l4proto { 1, 58 } drop`, false},
 		{"unknown protocol", Drop{Protocol: "sctp"}, "", "", true},
 		{"port of no protocol", Drop{Port: 1}, "", "", true},
 		{"port of ICMP", Drop{Protocol: "icmp", RemotePort: 1}, "", "", true},
