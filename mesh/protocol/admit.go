@@ -220,7 +220,7 @@ func (m *Machine) refresh(fresh map[string]time.Duration) {
 // link makes the link to a node that was not in the device.
 func (m *Machine) link(s *identity.Signed, quiet time.Time) *link {
 	name := s.Grant.Node
-	if !m.learned[name].IsValid() && natted(s.Record) && !natted(m.self.Record) && !m.near(s.Record) {
+	if m.opened && !m.learned[name].IsValid() && natted(s.Record) && !natted(m.self.Record) && !m.near(s.Record) {
 		quiet = laterOf(quiet, m.now.Add(callerFor))
 	}
 	l := newLink(s, m.now, quiet, m.learned[name])
