@@ -81,13 +81,9 @@ func (s *sightings) votes(now time.Time) map[netip.AddrPort]int {
 	return votes
 }
 
-// hard reports whether a NAT gives this node another port for each peer, as far
-// as can be told: no two of at least two agree. Such a port is of use to nobody
-// else.
-func (s *sightings) hard(now time.Time) bool {
-	return hardNAT(s.votes(now))
-}
-
+// hardNAT reports whether a NAT gives this node another port for each peer, as
+// far as can be told: no two of at least two agree. Such a port is of use to
+// nobody else.
 func hardNAT(votes map[netip.AddrPort]int) bool {
 	ports := make(map[netip.Addr]int) // how many an address is seen at
 	for at, n := range votes {

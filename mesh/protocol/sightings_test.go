@@ -48,7 +48,7 @@ func TestSightings(t *testing.T) {
 			if d := cmp.Diff(tt.want, s.want(now), sameAddr); d != "" {
 				t.Errorf("want (-want +got):\n%s", d)
 			}
-			if got := s.hard(now); got != tt.hard {
+			if got := hardNAT(s.votes(now)); got != tt.hard {
 				t.Errorf("hard: got %v, want %v", got, tt.hard)
 			}
 		})

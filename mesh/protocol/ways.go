@@ -40,10 +40,10 @@ func (m *Machine) Why(name string, now time.Time) Case {
 	if l.signed.Record.Away {
 		c.Away = l.signed.Record.Issued
 	}
-	if m.self != nil {
-		c.SelfNATed = seenBehindNAT(m.self.Record)
-	}
-	c.PeerNATed, c.SelfHard = seenBehindNAT(l.signed.Record), m.sightings.hard(now)
+	votes := m.sightings.votes(now)
+	// A port that no two peers see is not published, so the record alone does not tell.
+	c.SelfNATed, c.SelfHard = len(votes) > 0 || m.self != nil && seenBehindNAT(m.self.Record), hardNAT(votes)
+	c.PeerNATed = seenBehindNAT(l.signed.Record)
 	return c
 }
 

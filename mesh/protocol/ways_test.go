@@ -115,6 +115,20 @@ func TestSighted(t *testing.T) {
 	}
 }
 
+// Behind a hard NAT there is nothing to publish, from the first record on; `why`
+// names the NAT nevertheless.
+func TestWhyBehindHardNAT(t *testing.T) {
+	m := machineWith(identity.Record{}, peerOf("b", "10.66.0.2", at(identity.KindPrivate, inLAN), at(identity.KindObserved, public)))
+	if c := m.Why("b", t0); c.SelfNATed || c.SelfHard || !c.PeerNATed {
+		t.Errorf("nobody has seen this node: %+v", c)
+	}
+	m.sightings.take("c", seen, t0)
+	m.sightings.take("d", netip.AddrPortFrom(seen.Addr(), seen.Port()+1), t0)
+	if c := m.Why("b", t0); !c.SelfNATed || !c.SelfHard {
+		t.Errorf("seen at two ports: %+v", c)
+	}
+}
+
 // What peers are told of their address is where they are heard from, and
 // nothing that this node itself tries.
 func TestSeen(t *testing.T) {
