@@ -59,6 +59,28 @@ type Power interface {
 	Reboot(ctx context.Context, region, id string) error
 }
 
+// NAT is the optional capability to give machines without a public address a
+// way out, for [NetworkSpec].NAT. Without it such machines reach nothing but
+// their network.
+type NAT interface {
+	// NAT returns the vendor's name of what does it, for plans: "Cloud NAT".
+	NAT() string
+}
+
+// Quoter is the optional capability to tell how much of an account's limits is
+// used.
+type Quoter interface {
+	// Quotas returns the limits of a region that machines count against.
+	Quotas(ctx context.Context, region string) ([]Quota, error)
+}
+
+// Quota is a limit of an account.
+type Quota struct {
+	Name  string // the vendor's own: "CPUS", "Total Regional Cores"
+	Used  int
+	Limit int // -1: none
+}
+
 // Pricer is the optional capability to tell prices.
 type Pricer interface {
 	// PricePerHour returns the list price of a machine type in US dollars an
@@ -105,6 +127,12 @@ type NetworkSpec struct {
 	// closed, all that leaves is open, and VMs of the network reach each other
 	// on the same ports only.
 	Open []Port
+	// NAT gives machines without a public address a way out. It is refused
+	// ([ErrInvalid]) by drivers that lack the capability [NAT].
+	NAT bool
+	// SSHKey is one line of an authorized_keys file: the key that the image's
+	// usual user of the network's machines accepts. Empty: none.
+	SSHKey string
 }
 
 // Port is a port that a security group opens to everyone.
@@ -119,6 +147,7 @@ type Network struct {
 	ID            string
 	SubnetID      string
 	SecurityGroup string
+	Key           string // of NetworkSpec.SSHKey, empty if that was
 }
 
 // VMSpec asks for one machine.
@@ -136,6 +165,9 @@ type VMSpec struct {
 	UserData  []byte     // raw; the driver encodes it
 	PublicIP  bool
 	Forwards  bool // may forward packets that are not its own (gateways)
+	// Labels are the user's own, kept as the cloud's tags or labels, in any
+	// script: see [EncodeLabel]. At most [MaxLabels] of [MaxLabel] bytes each.
+	Labels map[string]string
 }
 
 // VM is the machine part of a Resource of kind KindVM.
@@ -174,9 +206,11 @@ const (
 	KindPublicIP      Kind = "publicIp"
 	KindPort          Kind = "port"   // network interface
 	KindRouter        Kind = "router" // router, internet gateway
+	KindKey           Kind = "key"    // public SSH key
 	KindSecurityGroup Kind = "securityGroup"
 	KindSubnet        Kind = "subnet"
 	KindNetwork       Kind = "network"
+	KindGroup         Kind = "group" // what holds all others, where a cloud has such a thing
 )
 
 // Resource is one thing that bears an owner's mark.
@@ -189,4 +223,5 @@ type Resource struct {
 	VM     *VM               // set when Kind is KindVM
 	Parent string            // id of what it lives in, if the driver needs it for Delete
 	Tags   map[string]string // as the cloud has them
+	Labels map[string]string // of machines: VMSpec.Labels, decoded
 }

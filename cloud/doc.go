@@ -41,7 +41,7 @@
 //
 // # The mark of ownership
 //
-// Everything a driver creates bears [KeyMesh] and [KeyMCIS], machines also
+// Everything a driver creates (KindGroup included) bears [KeyMesh] and [KeyMCIS], machines also
 // [KeyNode] and [KeyToken]: as tags, labels or metadata where the create call
 // takes them, else as the description ([Owner.Description]). List returns
 // nothing without the mark. Delete looks the object up by its id, compares the
@@ -90,6 +90,20 @@
 //
 // What can be seen without asking the cloud (over-long names and user-data, a
 // missing address) is ErrInvalid before any request is made.
+//
+// # Labels
+//
+// VMSpec.Labels are tags of the user's beside the mark. A cloud that takes any
+// text has them as they are; where the alphabet is narrow, keys and values go
+// through [EncodeLabel]. List returns them as the user wrote them
+// ([UserLabels], [DecodeLabel]).
+//
+// # Keys
+//
+// NetworkSpec.SSHKey is made known to the cloud with the network. Where the
+// cloud has key pairs, one is made for the network (KindKey, marked) and its
+// name is Network.Key; where machines carry the key themselves, Network.Key is
+// the key.
 //
 // # Addresses
 //

@@ -13,6 +13,9 @@ const (
 	KeyToken = "cbnet-token" // VMSpec.Token
 )
 
+// markPrefix begins all keys of the mark.
+const markPrefix = "cbnet-"
+
 // Tags returns the mark as key-value pairs.
 func (o Owner) Tags() map[string]string {
 	return map[string]string{KeyMesh: o.Mesh, KeyMCIS: o.MCIS}
@@ -36,7 +39,7 @@ func ParseDescription(s string) map[string]string {
 	tags := map[string]string{}
 	for word := range strings.FieldsSeq(s) {
 		k, v, ok := strings.Cut(word, "=")
-		if _, twice := tags[k]; ok && !twice && strings.HasPrefix(k, "cbnet-") {
+		if _, twice := tags[k]; ok && !twice && strings.HasPrefix(k, markPrefix) {
 			tags[k] = v
 		}
 	}

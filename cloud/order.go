@@ -6,7 +6,7 @@ import (
 )
 
 // kinds in the order in which they can be deleted.
-var kinds = [...]Kind{KindVM, KindPublicIP, KindPort, KindRouter, KindSecurityGroup, KindSubnet, KindNetwork}
+var kinds = [...]Kind{KindVM, KindPublicIP, KindPort, KindRouter, KindKey, KindSecurityGroup, KindSubnet, KindNetwork, KindGroup}
 
 // DeleteOrder returns the resources in an order in which they can be deleted:
 // dependents first, unknown kinds last, otherwise by region and id. It does

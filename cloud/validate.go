@@ -18,6 +18,8 @@ const (
 // first four for the network, its gateway, DNS and the future.
 const firstVMAddr = 4
 
+var sshKeyRule = regexp.MustCompile(`^(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\r\n]*)?$`)
+
 var nameRule = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 
 // Validate reports all faults that can be seen without asking a cloud. The
@@ -32,6 +34,9 @@ func (s NetworkSpec) Validate() error {
 		if p.Protocol != "udp" && p.Protocol != "tcp" || p.Number < 1 || p.Number > 65535 {
 			errs = append(errs, fmt.Errorf("open port %s/%d: want udp or tcp, 1 to 65535", p.Protocol, p.Number))
 		}
+	}
+	if s.SSHKey != "" && !sshKeyRule.MatchString(s.SSHKey) {
+		errs = append(errs, errors.New("ssh key: want one line of an authorized_keys file without options: TYPE BASE64 [COMMENT]"))
 	}
 	return invalid("network", s.Name, errs)
 }
@@ -60,6 +65,7 @@ func (s VMSpec) Validate(maxUserData int) error {
 	if !s.PrivateIP.Is4() {
 		errs = append(errs, fmt.Errorf("private address %s: want an IPv4 address of the subnet", s.PrivateIP))
 	}
+	errs = append(errs, checkLabels(s.Labels))
 	return invalid("VM", s.Name, errs)
 }
 
