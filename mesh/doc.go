@@ -22,7 +22,7 @@
 //   - An introducer (TCP, TLS 1.3, certificates on both sides; silent to
 //     strangers) takes a joiner's record, programs it, pushes it to all members
 //     and answers with all records and the names of those who have programmed it.
-//     A crowd it answers at once. Who could not be told is told when it is heard,
+//     A crowd it answers as a whole. Who could not be told is told when it is heard,
 //     and introducers tell each other, when two networks meet, who is in theirs.
 //   - Members exchange records over the overlay address, port [GossipPort], TCP:
 //     one request, one answer (message.go). Bytes of ours begin with 0xCB;

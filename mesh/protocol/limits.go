@@ -72,9 +72,10 @@ const (
 	// aroundEvery is how often at most, and half of how often at least, others are
 	// asked about peers that do not answer.
 	aroundEvery = time.Second
-	// joinersFor is how long an introducer collects joiners while it hands the
-	// last ones to the members.
+	// joinersFor is how long nobody else may have come until an introducer lets
+	// several joiners in, and crowdFor how long the first of them waits at most.
 	joinersFor = 250 * time.Millisecond
+	crowdFor   = 1500 * time.Millisecond
 	// connectFor is how long a peer counts as connecting before unreachable.
 	connectFor = 10 * time.Second
 	// firstRetry is how soon introducers are called again; it doubles up to 15 s.

@@ -167,6 +167,9 @@ func (l *link) observe(s overlay.PeerStatus, now time.Time) {
 	if came > 0 || shaken {
 		l.lastRx, l.reset = now, false
 	}
+	if shaken && l.answer.IsZero() { // now a probe gets through
+		l.nextAsk = earlier(l.nextAsk, now.Add(suspectEvery))
+	}
 	if came > 0 && !handshakesOnly(came) {
 		l.lastData = now
 	}
@@ -238,13 +241,13 @@ func (l *link) step(now time.Time, t Timing) {
 	case stepHop:
 		l.nextAsk, l.confirm = now, false
 	case stepShake:
-		l.nextAsk, l.confirm, l.lost = now, false, true
+		l.confirm, l.lost = false, true
 		if l.paths.using != before || !l.repeats || now.Sub(laterOf(l.shaken, l.since)) >= shakeEvery {
-			l.reset, l.shaken = true, now
+			l.reset, l.shaken, l.nextAsk = true, now, now
 		}
 	case stepStay:
 		if l.stuck(now) {
-			l.reset, l.shaken = true, now
+			l.reset, l.shaken, l.nextAsk = true, now, now
 			l.spoiled++
 		}
 	}
@@ -272,7 +275,7 @@ func (l *link) stuck(now time.Time) bool {
 func (l *link) probeDue(now time.Time) bool { return !l.isQuiet(now) && !now.Before(l.nextAsk) }
 
 // probe takes note of a probe that goes out, and returns its nonce.
-func (l *link) probe(now time.Time, t Timing, echoEvery time.Duration) (nonce uint64) {
+func (l *link) probe(now time.Time, t Timing, echoEvery, trip time.Duration) (nonce uint64) {
 	if l.lastAsk().After(l.answer) {
 		l.misses++
 	}
@@ -280,18 +283,23 @@ func (l *link) probe(now time.Time, t Timing, echoEvery time.Duration) (nonce ui
 	l.asked[l.askedN%len(l.asked)] = a
 	l.askedN++
 	l.pulse.sent(now)
-	l.nextAsk = now.Add(l.retryAfter(t, echoEvery))
+	l.nextAsk = now.Add(l.retryAfter(t, echoEvery, trip))
 	return a.nonce
 }
 
 // retryAfter returns when to ask again if no answer comes: soon at first, more
-// rarely once the peer has been silent for long.
-func (l *link) retryAfter(t Timing, echoEvery time.Duration) time.Duration {
+// rarely once the peer has been silent for long. trip is what a round trip to
+// any peer takes these days.
+func (l *link) retryAfter(t Timing, echoEvery, trip time.Duration) time.Duration {
 	switch {
 	case l.paths.trial, l.paths.hopping:
 		return suspectEvery
 	case l.answer.IsZero() && !l.status.LastHandshake.IsZero() && l.misses < 2*silentProbes:
-		return suspectEvery // there is a session: the first probe was lost on its way
+		// There is a session: the first probe was lost on its way, or its answer
+		// takes as long as those of others, for this host is busy.
+		return min(max(suspectEvery, 2*trip)<<max(0, l.misses-1), t.EchoRetry)
+	case l.repeats && l.answer.IsZero() && l.status.LastHandshake.IsZero():
+		return max(echoEvery, 5*t.EchoRetry) // the device keeps the probe until there is a session
 	case l.misses < 30:
 		return l.pulse.retry(t.EchoRetry)
 	}
@@ -308,6 +316,21 @@ func (l *link) urgent(now time.Time) time.Time {
 	return laterOf(l.nextAsk, now.Add(suspectEvery/10))
 }
 
+// asks takes a probe of the peer's. As long as it asks, this node need not: each
+// learns that the other lives. But only the answer to an own probe tells that the
+// way out is good, so that one goes out now and then.
+func (l *link) asks(now time.Time, echoEvery time.Duration) {
+	settled := l.up() && l.rtt > 0 && !l.lastAsk().After(l.answer) && !l.paths.trial && !l.paths.searching && !l.confirm
+	if settled && now.Sub(l.answer) < 2*echoEvery {
+		l.nextAsk = laterOf(l.nextAsk, l.soon(now, echoEvery))
+	}
+}
+
+// soon is when to ask next, by chance, so that not all are asked at once.
+func (l *link) soon(now time.Time, echoEvery time.Duration) time.Time {
+	return now.Add(echoEvery + time.Duration(l.rand.Int64N(int64(echoEvery)/5+1)))
+}
+
 // answered takes the answer to a probe and reports whether it is one of ours.
 func (l *link) answered(nonce uint64, now time.Time, echoEvery time.Duration) bool {
 	i := slices.IndexFunc(l.asked[:], func(a ask) bool { return a.nonce == nonce && !a.at.IsZero() })
@@ -322,7 +345,7 @@ func (l *link) answered(nonce uint64, now time.Time, echoEvery time.Duration) bo
 		l.rtt = now.Sub(asked)
 	}
 	l.answer, l.proved, l.misses = now, true, 0
-	l.nextAsk = now.Add(echoEvery + time.Duration(l.rand.Int64N(int64(echoEvery)/5+1)))
+	l.nextAsk = l.soon(now, echoEvery)
 	trip := l.rtt
 	if first { // the first one waited for a handshake: its time is no round trip
 		trip = 0

@@ -68,7 +68,7 @@ func (f *far) turn() {
 	var nonce uint64
 	ask := f.l.probeDue(f.now)
 	if ask {
-		nonce = f.l.probe(f.now, f.timing, f.timing.Echo)
+		nonce = f.l.probe(f.now, f.timing, f.timing.Echo, 0)
 	}
 	if f.l.reset {
 		f.l.reset, f.session = false, false
@@ -252,7 +252,7 @@ func TestAnswersOfAnAwayPeerArePaced(t *testing.T) {
 		if l.step(t0, Timing{}.WithDefaults()); !l.probeDue(t0) {
 			break
 		}
-		nonce := l.probe(t0, Timing{}.WithDefaults(), 3*time.Second)
+		nonce := l.probe(t0, Timing{}.WithDefaults(), 3*time.Second, 0)
 		asked++
 		l.answered(nonce, t0, 3*time.Second)
 	}
@@ -329,5 +329,53 @@ func TestFirstContactIsAskedAgainSoon(t *testing.T) {
 	f.turn()
 	if wait := f.l.nextAsk.Sub(f.now); wait > suspectEvery {
 		t.Errorf("asked again after %s, want %s", wait, suspectEvery)
+	}
+}
+
+// What the device keeps until there is a session is not sent again, and a busy
+// host, on which all answers take long, does not ask as if each was lost.
+func TestFirstContactIsNotAskedTooOften(t *testing.T) {
+	f := newFar(at(identity.KindPublic, public))
+	f.l.repeats = true
+	for range 10 {
+		f.now = f.now.Add(time.Second)
+		f.turn()
+	}
+	if f.l.askedN > 3 {
+		t.Errorf("%d probes in 10 s without a session, want 3 at most", f.l.askedN)
+	}
+	l := newLink(f.l.signed, t0, t0, netip.AddrPort{})
+	l.rand, l.status.LastHandshake = f.l.rand, t0
+	l.probe(t0, f.timing, f.timing.Echo, 300*time.Millisecond)
+	if wait := l.nextAsk.Sub(t0); wait != 600*time.Millisecond {
+		t.Errorf("asked again after %s where answers take 300 ms, want 600 ms", wait)
+	}
+}
+
+// Of two peers it is enough that one asks, for some time.
+func TestOneAsksForBoth(t *testing.T) {
+	l := newLink(&identity.Signed{}, t0, t0, netip.AddrPort{})
+	l.rand = newFar(at(identity.KindPublic, public)).l.rand
+	const every = 3 * time.Second
+	now := t0
+	for i := range 2 { // the first answer's round trip includes a handshake
+		nonce := l.probe(now, Timing{}.WithDefaults(), every, 0)
+		now = now.Add(time.Millisecond * time.Duration(i+1))
+		l.answered(nonce, now, every)
+	}
+	answered := now
+	for now.Sub(answered) < 2*every-every/2 {
+		now = now.Add(every / 2)
+		l.asks(now, every)
+		if wait := l.nextAsk.Sub(now); wait < every && now.Sub(answered) < 2*every {
+			t.Errorf("asks itself %s after the peer did, %s after its own answer", wait, now.Sub(answered))
+		}
+	}
+	for range 6 {
+		now = now.Add(every / 2)
+		l.asks(now, every)
+	}
+	if l.nextAsk.After(now) {
+		t.Errorf("no probe of its own for %s", now.Sub(answered))
 	}
 }

@@ -157,7 +157,7 @@ func (m *Machine) Next() time.Time {
 		return time.Time{}
 	}
 	next := m.pace.tick
-	for _, t := range []time.Time{m.wants.next, m.saver.due(), m.joiner.next, m.gossip.next, m.welcomeAt(), m.porch.founding} {
+	for _, t := range []time.Time{m.wants.next, m.saver.due(), m.joiner.next, m.gossip.next, m.porch.open(), m.porch.founding} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -187,7 +187,7 @@ func (Tick) apply(m *Machine) {
 	if due(m.porch.founding) {
 		m.founded()
 	}
-	if due(m.welcomeAt()) {
+	if due(m.porch.open()) {
 		m.welcome()
 	}
 }

@@ -12,12 +12,13 @@ type pace struct {
 	looked   time.Time // at the host's addresses
 	wake     bool      // all links are to be looked at in this step
 	probes   budget
-	first    int       // whose turn it is to be probed, in names
-	short    bool      // not all who are to be probed could be
-	refused  time.Time // others were asked about those who are refused
-	around   time.Time // not before, others are asked about silent peers
-	cameUp   bool      // a peer has, since the device was read
-	reading  bool      // the device is being read
+	first    int           // whose turn it is to be probed, in names
+	short    bool          // not all who are to be probed could be
+	trip     time.Duration // smoothed round trip of whoever answered; zero if nobody did
+	refused  time.Time     // others were asked about those who are refused
+	around   time.Time     // not before, others are asked about silent peers
+	cameUp   bool          // a peer has, since the device was read
+	reading  bool          // the device is being read
 }
 
 // turn moves every link to now, sets the device and sends the probes that are
@@ -143,7 +144,7 @@ func (m *Machine) probe(l *link, name string) (nonce uint64, ok bool) {
 		}
 		return 0, false
 	}
-	return l.probe(m.now, m.timing, m.echoEvery()), true
+	return l.probe(m.now, m.timing, m.echoEvery(), m.pace.trip), true
 }
 
 // probeRate is how many probes a second this node sends at most: half again
@@ -242,12 +243,17 @@ func (e EchoReceived) apply(m *Machine) {
 		answer := m.echo(EchoAnswer, e.Echo.Nonce)
 		answer.Seen, answer.Held = l.seen(), m.holds(name, e.Echo.Start)
 		m.do(SendEcho{e.From, answer})
+		l.asks(m.now, m.echoEvery())
 		if !l.up() && !l.signed.Record.Away {
 			m.askBack(l)
 		}
 	case EchoAnswer:
 		was := l.up()
-		if l.answered(e.Echo.Nonce, m.now, m.echoEvery()) && !was && l.up() {
+		ours := l.answered(e.Echo.Nonce, m.now, m.echoEvery())
+		if ours && was {
+			m.pace.trip = smooth(m.pace.trip, l.rtt)
+		}
+		if ours && !was && l.up() {
 			m.pace.cameUp = true
 			if natted(m.self.Record) {
 				l.nextAsk = m.now.Add(observeEvery) // then it knows where it sees us

@@ -144,7 +144,7 @@ func (e JoinerReceived) apply(m *Machine) {
 			m.do(Answer{ID: e.ID, Reply: m.welcomeReply([]string{m.grant.Node})})
 			return
 		}
-		m.porch.waiting = append(m.porch.waiting, arrival{id: e.ID, node: node, envelope: q.Records[0]})
+		m.porch.waiting = append(m.porch.waiting, arrival{id: e.ID, at: m.now, node: node, envelope: q.Records[0]})
 		m.welcome()
 	})
 }

@@ -10,16 +10,29 @@ type porch struct {
 	founding time.Time        // until then they wait outside, see found; zero if not
 	early    []JoinerReceived // who wait so
 	waiting  []arrival
-	crowded  bool      // the last were a crowd
-	pushing  int       // pushes under way
-	since    time.Time // of the last push
+	crowded  bool // the last were a crowd
+	pushing  int  // pushes under way
 }
 
 // arrival is a joiner that is in this node's device.
 type arrival struct {
 	id       uint64 // of its request
+	at       time.Time
 	node     string
 	envelope []byte
+}
+
+// open reports when those who wait are let in: a single one at once, others when
+// nobody else has come for a while, but not for ever. Zero if nobody waits.
+func (p *porch) open() time.Time {
+	n := len(p.waiting)
+	switch {
+	case n == 0:
+		return time.Time{}
+	case n == 1 && p.pushing == 0 && !p.crowded:
+		return p.waiting[0].at
+	}
+	return earlier(p.waiting[n-1].at.Add(joinersFor), p.waiting[0].at.Add(crowdFor))
 }
 
 // found has an introducer that starts with nobody look for the other ones of its
@@ -43,19 +56,20 @@ func (m *Machine) founded() {
 	}
 }
 
-// welcome hands the records of all who wait to the members in one push, and
-// then answers them. The first one goes at once; those who come meanwhile are
-// collected, so that a mass join costs each member some requests and not one
-// for each joiner. A crowd is answered at once: its members are busy with each
-// other, and nobody would acknowledge in time.
+// welcome lets in those who wait. The records of a few go to the members first,
+// in one push, so that these know them when they are answered. The first one
+// does not wait; those who come meanwhile are collected, so that a mass join
+// costs each member some requests and not one for each joiner. A crowd is
+// answered as a whole, so that each of them knows all others, and its members
+// are told later: they are busy with each other, and would not acknowledge in
+// time.
 func (m *Machine) welcome() {
 	p := &m.porch
-	if len(p.waiting) == 0 || (p.pushing > 0 || p.crowded) && m.now.Sub(p.since) < joinersFor {
+	if open := p.open(); open.IsZero() || m.now.Before(open) {
 		return
 	}
-	batch := p.waiting[:min(len(p.waiting), maxJoiners)]
-	p.waiting = slices.Clone(p.waiting[len(batch):])
-	p.since, p.crowded = m.now, len(batch) >= crowd
+	batch := p.waiting
+	p.waiting, p.crowded = nil, len(batch) >= crowd
 	q := Request{Format: Format, From: m.grant.Node}
 	joiners := make([]string, len(batch))
 	for i, a := range batch {
@@ -76,7 +90,6 @@ func (m *Machine) welcome() {
 	m.push(q, joiners, m.timing.Acknowledge, func(acked []string) {
 		p.pushing--
 		m.letIn(batch, acked)
-		m.welcome()
 	})
 }
 
@@ -93,13 +106,4 @@ func (m *Machine) letIn(batch []arrival, acked []string) {
 // welcomeReply is all that a joiner needs; acked are those who have programmed it.
 func (m *Machine) welcomeReply(acked []string) Reply {
 	return Reply{Format: Format, Records: m.allEnvelopes(), Revocations: m.roots.Revocations(), Acknowledged: acked}
-}
-
-// welcomeAt is when joiners are to be welcomed though no push has ended; zero if
-// nobody waits.
-func (m *Machine) welcomeAt() time.Time {
-	if len(m.porch.waiting) == 0 {
-		return time.Time{}
-	}
-	return m.porch.since.Add(joinersFor)
 }
