@@ -26,7 +26,7 @@ PIPS := awscli==1.45.11 boto3==1.43.11 botocore==1.43.11 moto==5.2.1 flask==3.1.
 NEBULA ?= v1.12.0 v1.11.2 v1.11.1
 PARTS  ?= all
 
-.PHONY: help setup build test race fuzz sim e2e e2e-kernel bench lint demo
+.PHONY: help setup build test race fuzz sim e2e e2e-kernel e2e-aws e2e-openstack bench lint demo
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -64,6 +64,18 @@ e2e: setup .tools/bin/moto_server build ## run the whole-system tests, long ones
 e2e-kernel: DEBS := ca-certificates qemu-system-x86 busybox-static
 e2e-kernel: setup build ## run a mesh on the kernel's WireGuard in three virtual machines (root)
 	CBNET_E2E_KERNEL=1 $(GO) test -count=1 -timeout 15m -v ./test/kernel
+
+e2e-aws: setup .tools/bin/moto_server build ## the AWS driver against moto_server and cloudsim, the AWS CLI beside it; moto's own tests with CBNET_MOTO_SRC
+	@[ -z "$$CBNET_MOTO_SRC" ] || .tools/bin/pip install -q --disable-pip-version-check pytest==9.2.0 freezegun==1.5.5
+	CI=1 $(GO) test -count=1 -timeout 20m -v -run '^(TestMoto|TestSim|TestCLISeesTheSame)$$' ./cloud/aws
+	CI=1 CBNET_MOTO_PYTHON=$(CURDIR)/.tools/bin/python3 $(GO) test -count=1 -timeout 20m -v -run '^(TestCLI|TestMotoVerified)$$' ./test/cloudsim/aws
+
+e2e-openstack: setup build ## the OpenStack driver against a real OpenStack (Debian 12, root; started and stopped here) and cloudsim
+	test/openstack/up.sh
+	$(GO) test -c -o bin/openstack.test ./cloud/openstack
+	test/openstack/run.sh bin/openstack.test
+	$(GO) test -count=1 -timeout 20m -v -run '^TestSim$$' ./cloud/openstack
+	test/openstack/down.sh
 
 .tools/wireguard-go: go.mod
 	@mkdir -p .tools

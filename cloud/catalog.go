@@ -65,6 +65,17 @@ func ResolveImage(images []Image, wish string) (Image, error) {
 	return Image{}, fmt.Errorf("image %q: %w: no such image; near: %s", wish, ErrInvalid, nearest(wish, known))
 }
 
+// ResolveRegion returns the region of a name. The error wraps [ErrInvalid] and
+// names near regions.
+func ResolveRegion(regions []Region, name string) (Region, error) {
+	i := slices.IndexFunc(regions, func(r Region) bool { return r.Name == name })
+	if i < 0 {
+		return Region{}, fmt.Errorf("region %q: %w: no such region, or not for this account; near: %s", name, ErrInvalid,
+			nearest(name, names(regions, func(r Region) string { return r.Name })))
+	}
+	return regions[i], nil
+}
+
 // newer orders images by date, and by id where dates are equal, so that the
 // choice does not depend on the order of a listing.
 func newer(a, b Image) bool {
@@ -96,24 +107,13 @@ func names[T any](list []T, name func(T) string) []string {
 	for _, v := range list {
 		out = append(out, name(v))
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return out
 }
 
-// nearest returns up to five of known that share the longest beginning with
-// wish, as text for an error.
+// nearest is [Nearest] as text for an error.
 func nearest(wish string, known []string) string {
 	if len(known) == 0 {
 		return "there are none"
 	}
-	shared := func(s string) int {
-		n := 0
-		for n < len(s) && n < len(wish) && s[n] == wish[n] {
-			n++
-		}
-		return n
-	}
-	known = slices.Clone(known)
-	slices.SortStableFunc(known, func(a, b string) int { return cmp.Compare(shared(b), shared(a)) })
-	return strings.Join(known[:min(5, len(known))], ", ")
+	return strings.Join(Nearest(wish, known, 5), ", ")
 }

@@ -209,3 +209,14 @@ func TestAPIError(t *testing.T) {
 		t.Errorf("got %q, want %q", err, want)
 	}
 }
+
+func TestResolveRegion(t *testing.T) {
+	regions := []cloud.Region{{Name: "us-east-1"}, {Name: "ap-northeast-1"}, {Name: "ap-northeast-2"}}
+	if r, err := cloud.ResolveRegion(regions, "us-east-1"); err != nil || r.Name != "us-east-1" {
+		t.Errorf("got %+v and %v", r, err)
+	}
+	_, err := cloud.ResolveRegion(regions, "ap-northeast-9")
+	if !errors.Is(err, cloud.ErrInvalid) || !strings.Contains(err.Error(), "near: ap-northeast-1, ap-northeast-2, us-east-1") {
+		t.Errorf("got %v, want the near ones first", err)
+	}
+}

@@ -100,7 +100,8 @@ func (l *Lossy) Others() int {
 	return l.reads + l.refused
 }
 
-var id = regexp.MustCompile(`[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}`)
+// id matches ids and the names that scenarios make up.
+var id = regexp.MustCompile(`[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}|[a-z_-]*(mesh|mcis)-[a-z0-9]{8}[a-z0-9_-]*`)
 
 // changing returns the name of a call that changes something, "" for others:
 // the Action of query protocols, else method and path.
@@ -116,7 +117,8 @@ func changing(req *http.Request, body []byte) string {
 		return ""
 	case action != "":
 		return action
-	case req.Method == http.MethodGet, req.Method == http.MethodHead, strings.HasSuffix(req.URL.Path, "/auth/tokens"):
+	case req.Method == http.MethodGet, req.Method == http.MethodHead,
+		strings.HasSuffix(req.URL.Path, "/auth/tokens"), strings.HasSuffix(req.URL.Path, "/token"): // Keystone; OAuth 2.0
 		return ""
 	}
 	return req.Method + " " + id.ReplaceAllString(req.URL.Path, "{id}")

@@ -2,7 +2,7 @@
 // Keystone v3.
 //
 // A network is a Neutron network, a subnet, a router with a gateway to the
-// external network, and a security group. A machine is a port with the planned
+// external network, a security group and, for a key, a key pair. A machine is a port with the planned
 // address, a server on that port and, if asked for, a floating IP on it.
 //
 // OpenStack has no idempotency tokens. Its databases are consistent, so a
@@ -14,8 +14,8 @@
 // anew, and a create of that earlier try which arrives late fails for want of
 // its port (docs/adr/0003-openstack-natural-key.md).
 //
-// The mark is on servers as metadata and elsewhere in the description, since
-// Neutron's tags need a second call.
+// The mark is on servers as metadata, in the name of a key pair and elsewhere in
+// the description, since Neutron's tags need a second call.
 package openstack
 
 import (
@@ -58,6 +58,8 @@ type Config struct {
 	// Transport carries the requests. Default: http.DefaultTransport with the
 	// TLS settings of the credentials.
 	Transport http.RoundTripper
+	// Wrap goes around the transport. Default: nothing.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // Driver is one project of an OpenStack. It is safe for concurrent use.
@@ -79,6 +81,8 @@ var (
 	_ cloud.Catalog = (*Driver)(nil)
 	_ cloud.Console = (*Driver)(nil)
 	_ cloud.Power   = (*Driver)(nil)
+	_ cloud.NAT     = (*Driver)(nil)
+	_ cloud.Quoter  = (*Driver)(nil)
 )
 
 // New returns a driver. It makes no request: the first call logs in. Errors
@@ -100,9 +104,13 @@ func New(_ context.Context, cfg Config) (*Driver, error) {
 	}
 	c.auth.IdentityEndpoint = strings.TrimSuffix(strings.TrimRight(c.auth.IdentityEndpoint, "/"), "/v3") + "/v3/"
 	c.auth.AllowReauth = c.auth.TokenID == ""
+	rt := transport(cfg.Transport, c.tls)
+	if cfg.Wrap != nil {
+		rt = cfg.Wrap(rt)
+	}
 	d := &Driver{
 		region: c.region, external: cfg.ExternalNetwork, auth: c.auth, iface: c.iface,
-		client: http.Client{Transport: strict{transport(cfg.Transport, c.tls)}},
+		client: http.Client{Transport: strict{rt}},
 		login:  make(chan struct{}, 1),
 	}
 	if cfg.Region != "" {

@@ -1,14 +1,23 @@
 package openstack_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	gopenstack "github.com/gophercloud/gophercloud/v2/openstack"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
+	"github.com/gophercloud/gophercloud/v2/openstack/config/clouds"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/cloudtest"
@@ -61,8 +70,11 @@ func TestReal(t *testing.T) {
 		VCPU:        1,
 		MaxUserData: openstack.MaxUserData,
 		UnknownID:   unknownID,
-		Timeout:     5 * time.Minute,
-		Tick:        2 * time.Second,
+		VMKey: func(t testing.TB, id string) string {
+			return keyOf(t, "", file, cfg.Cloud, regions[0].Name, id)
+		},
+		Timeout: 5 * time.Minute,
+		Tick:    2 * time.Second,
 	})
 }
 
@@ -73,6 +85,31 @@ func newDriver(t testing.TB, cfg openstack.Config) *openstack.Driver {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// keyOf returns the name of the key pair that a server was made with.
+func keyOf(t testing.TB, endpoint string, file []byte, entry, region, id string) string {
+	t.Helper()
+	auth, _, _, err := clouds.Parse(clouds.WithCloudsYAML(bytes.NewReader(file)), clouds.WithCloudName(entry))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if endpoint != "" {
+		auth.IdentityEndpoint = endpoint + "/v3/"
+	}
+	client, err := gopenstack.AuthenticatedClient(t.Context(), auth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nova, err := gopenstack.NewComputeV2(client, gophercloud.EndpointOpts{Region: region})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := servers.Get(t.Context(), nova, id).Extract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.KeyName
 }
 
 // unknownID returns a well-formed id of nothing.
@@ -94,61 +131,165 @@ func wrongPassword(t testing.TB, file []byte) []byte {
 	return []byte(strings.Join(lines, ""))
 }
 
-// TestRealQuota wants a project whose quota of instances is used up
-// (CBNET_OPENSTACK_FULL=1): Nova's refusal must be told as what it is, and
-// leave nothing behind.
+// TestRealQuota uses up a project's quota of instances, two at a time, and asks
+// for two machines more. Nova refuses some at once (403); others it accepts
+// (202) and turns into errors when it counts again. Both must be told with
+// Nova's reason, and none may leave a port behind.
+//
+//	CBNET_OPENSTACK_FILL  1: the project of CBNET_OPENSTACK_CLOUDS may be filled
 func TestRealQuota(t *testing.T) {
-	if os.Getenv("CBNET_OPENSTACK_FULL") == "" {
-		t.Skip("CBNET_OPENSTACK_FULL is not set: no project without quota")
+	if os.Getenv("CBNET_OPENSTACK_FILL") == "" {
+		t.Skip("CBNET_OPENSTACK_FILL is not set: no project to fill")
 	}
 	file, err := os.ReadFile(os.Getenv("CBNET_OPENSTACK_CLOUDS"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := newDriver(t, openstack.Config{Credentials: file, Cloud: os.Getenv("CBNET_OPENSTACK_CLOUD")})
-	regions, err := d.Regions(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	f := filling{t: t, d: d, owner: cloud.Owner{Mesh: "quota", MCIS: "quota"}}
+	f.prepare()
+	t.Cleanup(f.clear)
+	room := f.room()
+	refused := f.create(room + 2)
+	failed, running := f.settle()
+	t.Logf("room for %d, asked for %d: %d run, %d refused at once, %d accepted and failed", room, room+2, running, refused, failed)
+	if running != room || refused+failed != 2 {
+		t.Errorf("want %d that run and two that do not", room)
 	}
-	region := regions[0].Name
-	specs, err := d.Specs(t.Context(), region)
+}
+
+// filling fills a project's quota.
+type filling struct {
+	t      *testing.T
+	d      *openstack.Driver
+	owner  cloud.Owner
+	region string
+	spec   cloud.VMSpec
+}
+
+var fillCIDR = netip.MustParsePrefix("10.0.0.0/24")
+
+func (f *filling) fatal(err error) {
+	f.t.Helper()
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	images, err := d.Images(t.Context(), region)
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec := vmSpec()
-	spec.Region, spec.Spec, spec.Image = region, specs[0].Name, images[0].ID
-	spec.Owner = cloud.Owner{Mesh: "quota", MCIS: "quota"}
-	t.Cleanup(func() {
-		res, err := d.List(context.Background(), region, spec.Owner)
-		for _, r := range cloud.DeleteOrder(res) {
-			err = errors.Join(err, d.Delete(context.Background(), r))
+}
+
+// prepare makes the network and the description of a machine.
+func (f *filling) prepare() {
+	ctx := f.t.Context()
+	regions, err := f.d.Regions(ctx)
+	f.fatal(err)
+	f.region = regions[0].Name
+	specs, err := f.d.Specs(ctx, f.region)
+	f.fatal(err)
+	images, err := f.d.Images(ctx, f.region)
+	f.fatal(err)
+	f.spec = cloud.VMSpec{Owner: f.owner, Region: f.region, Spec: specs[0].Name, Image: images[0].ID}
+	f.spec.Network, err = f.d.EnsureNetwork(ctx, cloud.NetworkSpec{Owner: f.owner, Region: f.region, Name: "cbnet-quota", CIDR: fillCIDR})
+	f.fatal(err)
+}
+
+// room returns how many instances the quota still allows.
+func (f *filling) room() int {
+	quotas, err := f.d.Quotas(f.t.Context(), f.region)
+	f.fatal(err)
+	for _, q := range quotas {
+		if q.Name == "instances" {
+			f.t.Logf("quota of instances: %d used of %d", q.Used, q.Limit)
+			if n := q.Limit - q.Used; q.Limit >= 0 && n <= 30 {
+				return n
+			}
+			f.t.Fatalf("%d instances are too many to fill", q.Limit)
 		}
+	}
+	f.t.Fatalf("no quota of instances in %+v", quotas)
+	return 0
+}
+
+// create asks for n machines and returns how many were refused.
+func (f *filling) create(n int) int {
+	var mu sync.Mutex
+	refused := 0
+	var g errgroup.Group
+	g.SetLimit(2)
+	for i := range n {
+		spec := f.spec
+		spec.Name, spec.Token = fmt.Sprintf("quota-%d", i), fmt.Sprintf("quota-%d", i)
+		spec.PrivateIP, _ = cloud.VMAddr(fillCIDR, i)
+		g.Go(func() error {
+			_, err := f.d.CreateVM(f.t.Context(), spec)
+			if !errors.Is(err, cloud.ErrQuota) {
+				return err
+			}
+			f.t.Logf("refused at once: %v", err)
+			mu.Lock()
+			defer mu.Unlock()
+			refused++
+			return nil
+		})
+	}
+	f.fatal(g.Wait())
+	return refused
+}
+
+// settle waits until no machine is pending and returns how many failed and run.
+func (f *filling) settle() (failed, running int) {
+	for {
+		pending := 0
+		failed, running = 0, 0
+		res, err := f.d.List(f.t.Context(), f.region, f.owner)
+		f.fatal(err)
+		for _, r := range res {
+			switch {
+			case r.Kind == cloud.KindPort:
+				f.t.Errorf("left behind: %+v", r)
+			case r.Kind != cloud.KindVM:
+			case r.VM.State == cloud.VMRunning:
+				running++
+			case r.VM.State == cloud.VMFailed:
+				failed++
+				f.t.Logf("%s was accepted and failed: %s", r.Name, r.VM.Reason)
+				if !strings.Contains(r.VM.Reason, "uota") {
+					f.t.Errorf("the reason is not Nova's: %s", r.VM.Reason)
+				}
+			default:
+				pending++
+			}
+		}
+		if pending == 0 {
+			return failed, running
+		}
+		f.pause()
+	}
+}
+
+// clear deletes everything.
+func (f *filling) clear() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	for {
+		res, err := f.d.List(ctx, f.region, f.owner)
 		if err != nil {
-			t.Error(err)
+			f.t.Error(err)
+			return
 		}
-	})
-	spec.Network, err = d.EnsureNetwork(t.Context(), cloud.NetworkSpec{
-		Owner: spec.Owner, Region: region, Name: "cbnet-quota", CIDR: netip.MustParsePrefix("10.0.0.0/24"),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = d.CreateVM(t.Context(), spec)
-	t.Log(err)
-	if !errors.Is(err, cloud.ErrQuota) {
-		t.Error("want ErrQuota")
-	}
-	res, err := d.List(t.Context(), region, spec.Owner)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range res {
-		if r.Kind == cloud.KindVM || r.Kind == cloud.KindPort {
-			t.Errorf("left behind: %+v", r)
+		if len(res) == 0 {
+			return
 		}
+		for _, r := range cloud.DeleteOrder(res) {
+			if err := f.d.Delete(ctx, r); err != nil && !errors.Is(err, cloud.ErrInUse) {
+				f.t.Error(err)
+			}
+		}
+		f.pause()
 	}
+}
+
+// pause lets the cloud work between two listings.
+func (f *filling) pause() {
+	tick := time.NewTimer(time.Second)
+	defer tick.Stop()
+	<-tick.C
 }
