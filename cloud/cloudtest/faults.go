@@ -2,6 +2,7 @@ package cloudtest
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -49,7 +50,7 @@ func (s *suite) quota(t *testing.T) {
 	_, err := sc.d.CreateVM(t.Context(), sc.vmSpec(3))
 	wantClass(t, "a machine over the quota", err, cloud.ErrQuota)
 	sc.running(sc.vmSpec(1))
-	sc.kinds(full(1))
+	sc.kinds(sc.full(1))
 }
 
 func (s *suite) noCapacity(t *testing.T) {
@@ -60,7 +61,7 @@ func (s *suite) noCapacity(t *testing.T) {
 	_, err := sc.d.CreateVM(t.Context(), sc.vmSpec(1))
 	if err != nil {
 		wantClass(t, "a machine without capacity", err, cloud.ErrCapacity)
-		sc.kinds(full(0))
+		sc.kinds(sc.full(0))
 		return
 	}
 	sc.failsLate() // some clouds find out after they said yes
@@ -100,7 +101,12 @@ func (s *suite) lateFailure(t *testing.T) {
 func (sc *scenario) failsLate() {
 	sc.t.Helper()
 	sc.eventually("VM failed", func() string {
-		vm := sc.find(cloud.KindVM).VM
+		list := sc.list()
+		i := slices.IndexFunc(list, func(r cloud.Resource) bool { return r.Kind == cloud.KindVM })
+		if i < 0 {
+			return "not listed yet"
+		}
+		vm := list[i].VM
 		if vm.State != cloud.VMFailed {
 			return string(vm.State)
 		}

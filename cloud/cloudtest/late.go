@@ -75,7 +75,7 @@ func (s *suite) lateCreate(t *testing.T) {
 	if got := sc.running(spec)[spec.Token]; got.ID != vm.ID {
 		t.Errorf("machine %s became %s", vm.ID, got.ID)
 	}
-	sc.kinds(full(1))
+	sc.kinds(sc.full(1))
 	if again := sc.createVM(spec); again.ID != vm.ID {
 		t.Errorf("create VM gave %s and, after the late create, %s", vm.ID, again.ID)
 	}
