@@ -113,8 +113,20 @@ func (s *site) target() cloudtest.Target {
 	}
 }
 
-// TestSim runs the suite against the simulated cloud.
+// TestSim runs the suite against the simulated cloud, then what the suite does
+// not call, and has the vendor's Node SDK judge all the requests.
 func TestSim(t *testing.T) {
 	t.Parallel()
-	cloudtest.Run(t, open(t).target())
+	s := open(t)
+	all := &tape{seen: map[call][]map[string]bool{}}
+	target := s.target()
+	target.New = func(t testing.TB, transport http.RoundTripper) cloud.Driver {
+		if transport == nil {
+			transport = http.DefaultTransport
+		}
+		return s.driver(t, recorder{all, transport})
+	}
+	t.Run("suite", func(t *testing.T) { cloudtest.Run(t, target) })
+	t.Run("everything", func(t *testing.T) { everything(t, s.driver(t, recorder{all, http.DefaultTransport})) })
+	t.Run("models", all.judge)
 }
