@@ -13,7 +13,7 @@ export PATH         := $(CURDIR)/.tools/bin:$(PATH)
 
 # Packages that link a cloud's SDK or etcd are tested plain, all others with
 # -race: a second build of those takes longer than all tests.
-HEAVY   := cloud/(aws|openstack|providers)|cmd/cbserver|store$$|test/
+HEAVY   := cloud/(alibaba|aws|openstack|providers)|cmd/cbserver|store$$|test/
 PLAIN    = $(shell $(GO) list ./... | grep -E 'cbnet/($(HEAVY))' | grep -v test/e2e)
 RACE     = $(shell $(GO) list ./... | grep -vE 'cbnet/($(HEAVY))')
 # Debian packages the demo and the tests need, beside Go, git and make.
@@ -38,11 +38,18 @@ setup: ## install the Debian packages that demo and tests need, when missing
 .tools/bin/moto_server: Makefile | setup
 	python3 -m venv .tools && .tools/bin/pip install -q --disable-pip-version-check $(PIPS) && touch $@
 
+# The vendor's Node SDK of Alibaba Cloud, all of it pinned by the lock file.
+ALICLOUD := test/cloudsim/alibaba/node
+.tools/alicloud/node_modules/.package-lock.json: $(ALICLOUD)/package.json $(ALICLOUD)/package-lock.json | setup
+	@command -v npm > /dev/null || { as=; [ $$(id -u) = 0 ] || as=sudo; $$as apt-get update -q && DEBIAN_FRONTEND=noninteractive $$as apt-get install -qy --no-install-recommends nodejs npm; }
+	@mkdir -p .tools/alicloud && cp $^ .tools/alicloud/
+	cd .tools/alicloud && npm ci --silent --ignore-scripts --no-audit --no-fund && touch node_modules/.package-lock.json
+
 build: ## build cbnetd, cbctl, cbserver and cloudsim into bin/
 	@mkdir -p bin
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/... ./test/cloudsim
 
-test: setup .tools/bin/moto_server build ## run every test: packages, then the whole system on simulated clouds
+test: setup .tools/bin/moto_server .tools/alicloud/node_modules/.package-lock.json build ## run every test: packages, then the whole system on simulated clouds
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 5m $(RACE)
 	$(GO) test -timeout 5m ./mcis ./mesh
 	$(GO) test -short -timeout 5m -p 4 $(PLAIN)

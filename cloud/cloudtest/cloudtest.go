@@ -45,6 +45,9 @@ type Target struct {
 	// with, in the form of Network.Key, "" if it does not show the machine yet.
 	// Optional.
 	VMKey func(t testing.TB, id string) string
+	// NewKey returns the public half of a new key as a line of authorized_keys,
+	// of a kind that the endpoint takes. Default: an Ed25519 key.
+	NewKey func(t testing.TB) string
 	// Timeout is how long a machine may take to run, and to be gone. Default 1 min.
 	Timeout time.Duration
 	// Tick is the pause between two lists. Default 100 ms.
@@ -96,6 +99,9 @@ func skip(t testing.TB, check, why string) bool {
 func Run(t *testing.T, target Target) {
 	if target.Timeout == 0 {
 		target.Timeout = time.Minute
+	}
+	if target.NewKey == nil {
+		target.NewKey = newKey
 	}
 	if target.Tick == 0 {
 		target.Tick = 100 * time.Millisecond

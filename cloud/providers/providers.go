@@ -10,13 +10,14 @@ import (
 	"strings"
 
 	"github.com/cbnet-io/cbnet/cloud"
+	"github.com/cbnet-io/cbnet/cloud/alibaba"
 	"github.com/cbnet-io/cbnet/cloud/aws"
 	"github.com/cbnet-io/cbnet/cloud/guard"
 	"github.com/cbnet-io/cbnet/cloud/openstack"
 )
 
 // Names lists the providers, sorted.
-func Names() []string { return []string{aws.Provider, openstack.Provider} }
+func Names() []string { return []string{alibaba.Provider, aws.Provider, openstack.Provider} }
 
 // Config says which account to use and how.
 type Config struct {
@@ -24,8 +25,9 @@ type Config struct {
 	Provider string // one of Names
 	Region   string // of calls that name none; empty: the credentials' own or the provider's default
 	Endpoint string // URL in place of the provider's own; plain http is accepted only here and in a clouds.yaml
-	// Credentials are the bytes of a file in the ecosystem's own format: a
-	// shared credentials file (aws), a clouds.yaml (openstack).
+	// Credentials are the bytes of a file in the ecosystem's own format: the
+	// Aliyun CLI's config.json (alibaba), a shared credentials file (aws), a
+	// clouds.yaml (openstack).
 	Credentials []byte
 	// Ambient allows the ecosystem's own ways of finding credentials
 	// (environment, profiles, well-known files, instance roles) when
@@ -47,7 +49,7 @@ func (c Config) LogValue() slog.Value {
 }
 
 // New returns the guarded driver of an account. It makes no request, except
-// that AWS's default chain may ask the instance it runs on. Errors wrap
+// that AWS's and Alibaba's default chains may ask the instance they run on. Errors wrap
 // [cloud.ErrInvalid] or [cloud.ErrAuth] and never quote credentials.
 func New(ctx context.Context, cfg Config) (cloud.Driver, error) {
 	if len(cfg.Credentials) == 0 && !cfg.Ambient {
@@ -72,6 +74,10 @@ func New(ctx context.Context, cfg Config) (cloud.Driver, error) {
 func driver(ctx context.Context, cfg Config) (guard.Driver, error) {
 	ambient := len(cfg.Credentials) == 0
 	switch cfg.Provider {
+	case alibaba.Provider:
+		return alibaba.New(ctx, alibaba.Config{
+			Region: cfg.Region, Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Transport: cfg.Transport,
+		})
 	case aws.Provider:
 		return aws.New(ctx, aws.Config{
 			Region: cfg.Region, Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Transport: cfg.Transport,

@@ -11,6 +11,7 @@ import (
 )
 
 var files = map[string]string{
+	"alibaba":   `{"current": "a", "profiles": [{"name": "a", "mode": "AK", "access_key_id": "LTAI", "access_key_secret": "hidden"}]}`,
 	"aws":       "[default]\naws_access_key_id=AKIA\naws_secret_access_key=hidden\n",
 	"openstack": "clouds: {a: {auth: {auth_url: \"https://host/v3\", username: u, password: hidden}}}",
 }
@@ -43,7 +44,8 @@ func TestNewRefuses(t *testing.T) {
 		cfg   providers.Config
 		fault string
 	}{
-		{"unknown provider", providers.Config{Provider: "azur", Credentials: []byte("x")}, "want one of aws, openstack"},
+		{"unknown provider", providers.Config{Provider: "azur", Credentials: []byte("x")}, "want one of alibaba, aws, openstack"},
+		{"broken credentials", providers.Config{Provider: "alibaba", Credentials: []byte(`{"profiles": [{"access_key_secret": "hidden"`)}, "alibaba credentials"},
 		{"no credentials", providers.Config{Provider: "aws"}, "no credentials"},
 		{"another's credentials", providers.Config{Provider: "aws", Credentials: []byte(files["openstack"])}, "aws credentials"},
 		{"bad endpoint", providers.Config{Provider: "aws", Endpoint: "host", Credentials: []byte(files["aws"])}, "endpoint"},

@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 
+	"github.com/cbnet-io/cbnet/test/cloudsim/alibaba"
 	"github.com/cbnet-io/cbnet/test/cloudsim/aws"
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
@@ -19,6 +20,7 @@ type served struct {
 // newClouds makes the clouds that are simulated, each below base/NAME.
 func newClouds(f *fabric.Fabric, i *faults.Injector, base string, log *slog.Logger) []served {
 	return []served{
+		{alibaba.New(alibaba.Options{Fabric: f, Faults: i, Log: log.With("component", "alibaba")}), base + "/alibaba"},
 		{aws.New(aws.Options{Fabric: f, Faults: i, Log: log.With("component", "aws")}), base + "/aws"},
 		{openstack.New(openstack.Options{Fabric: f, Faults: i, URL: base + "/openstack", Log: log.With("component", "openstack")}), base + "/openstack/v3"},
 	}

@@ -148,6 +148,7 @@ func consoleSays(t *testing.T, f *fabric.Fabric, id, text string, times int) {
 // bootScript is user-data that leaves a service behind, as an installer would:
 // an init script that is started now and at each boot.
 const bootScript = `#!/bin/sh
+echo "this is $(cat /sys/class/dmi/id/product_name), $(ls /sys/class/dmi/id | wc -w) of $(ls /sys/class/net | tr '\n' ' ')" > /dev/console
 mkdir -p /root && echo "ran on $(hostname) as $(id -u), sees $(ls -A /home /srv | wc -w)" | tee -a /root/ran > /dev/console
 cat > /etc/init.d/hello <<'END'
 #!/bin/sh
@@ -162,11 +163,12 @@ func TestMachineLife(t *testing.T) {
 	ctx := t.Context()
 	addNet(t, f, "net")
 	v := vm("i-1", "10.0.1.5")
-	v.Metadata = ec2("i-1", bootScript)
+	v.Metadata, v.Product = ec2("i-1", bootScript), "A Machine"
 	if err := f.StartVM(ctx, v); err != nil {
 		t.Fatal(err)
 	}
-	consoleSays(t, f, "i-1", "ran on host-i-1 as 0, sees 2", 1) // the names of two empty directories
+	consoleSays(t, f, "i-1", "ran on host-i-1 as 0, sees 2", 1)    // the names of two empty directories
+	consoleSays(t, f, "i-1", "this is A Machine, 1 of eth0 lo", 1) // and the kernel's own files beside it
 	consoleSays(t, f, "i-1", "vm-init: booted", 1)
 	if out, err := inVM(ctx, f, "i-1", "ip", "-br", "address", "show", "eth0"); err != nil || !strings.Contains(out, "10.0.1.5/24") {
 		t.Errorf("address of eth0: %s, %v", out, err)

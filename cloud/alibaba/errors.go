@@ -1,0 +1,174 @@
+package alibaba
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cbnet-io/cbnet/cloud"
+)
+
+// classes maps the codes of ECS and VPC that no rule in classify covers.
+// Sources: https://api.alibabacloud.com/document (error codes of each call) and
+// https://www.alibabacloud.com/help/en/ecs/developer-reference/api-error-codes.
+var classes = map[string]error{
+	"Forbidden":                                         cloud.ErrAuth,
+	"IncompleteSignature":                               cloud.ErrAuth,
+	"InvalidAccessKeyId":                                cloud.ErrAuth,
+	"InvalidTimeStamp.Expired":                          cloud.ErrAuth,
+	"InvalidTimeStamp.Format":                           cloud.ErrAuth,
+	"MissingAccessKeyId":                                cloud.ErrAuth,
+	"MissingSecurityToken":                              cloud.ErrAuth,
+	"NoPermission":                                      cloud.ErrAuth,
+	"SignatureDoesNotMatch":                             cloud.ErrAuth,
+	"UserNotInTheWhiteList":                             cloud.ErrAuth,
+	"Account.Arrearage":                                 cloud.ErrQuota,
+	"InvalidAccountStatus.NotEnoughBalance":             cloud.ErrQuota,
+	"InstanceType.Offline":                              cloud.ErrCapacity,
+	"InvalidInstanceType.NotSupported":                  cloud.ErrCapacity,
+	"InvalidInstanceType.ZoneNotSupported":              cloud.ErrCapacity,
+	"InvalidResourceType.NotSupported":                  cloud.ErrCapacity,
+	"InvalidVSwitchId.IpNotEnough":                      cloud.ErrCapacity,
+	"InvalidVSwitchId.NotEnoughIp":                      cloud.ErrCapacity,
+	"NoInstanceStock":                                   cloud.ErrCapacity,
+	"OperationDenied.NoStock":                           cloud.ErrCapacity,
+	"ResourceNotAvailable":                              cloud.ErrCapacity,
+	"Zone.NotOnSale":                                    cloud.ErrCapacity,
+	"Zone.NotOpen":                                      cloud.ErrCapacity,
+	"IdempotentParameterMismatch":                       cloud.ErrConflict,
+	"InvalidIPAddress.AlreadyUsed":                      cloud.ErrConflict,
+	"InvalidPrivateIpAddress.Duplicated":                cloud.ErrConflict,
+	"ConnectionTimeout":                                 cloud.ErrUnavailable,
+	"IdempotentProcessing":                              cloud.ErrUnavailable,
+	"InternalError":                                     cloud.ErrUnavailable,
+	"LastTokenProcessing":                               cloud.ErrUnavailable,
+	"OperationConflict":                                 cloud.ErrUnavailable,
+	"OperationFailed.LastTokenProcessing":               cloud.ErrUnavailable,
+	"ServiceUnavailable":                                cloud.ErrUnavailable,
+	"SignatureNonceUsed":                                cloud.ErrUnavailable, // the transport repeated the request
+	"SystemBusy":                                        cloud.ErrUnavailable,
+	"TaskConflict":                                      cloud.ErrUnavailable,
+	"UnknownError":                                      cloud.ErrUnavailable,
+	"InvalidImageId.NotFound":                           cloud.ErrInvalid,
+	"InvalidInstanceType.NotFound":                      cloud.ErrInvalid,
+	"InvalidAction.NotFound":                            cloud.ErrInvalid,
+	"InvalidRegionId.NotFound":                          cloud.ErrInvalid,
+	"InvalidVersion":                                    cloud.ErrInvalid,
+	"InvalidZoneId.NotFound":                            cloud.ErrInvalid,
+	"OperationDenied.ImageNotMatchInstanceType":         cloud.ErrInvalid,
+	"UnsupportedOperation":                              cloud.ErrInvalid,
+	"UnsupportedHTTPMethod":                             cloud.ErrInvalid,
+	"InvalidOperation.DeletionProtection":               cloud.ErrInvalid,
+	"OperationDenied.InstanceTypeNotMatchDiskPerfLevel": cloud.ErrInvalid,
+}
+
+// classify returns the class of a code and HTTP status, nil if unknown.
+func classify(code string, status int) error {
+	if c, ok := classes[code]; ok {
+		return c
+	}
+	has := func(parts ...string) bool {
+		return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(code, p) })
+	}
+	begins := func(parts ...string) bool {
+		return slices.ContainsFunc(parts, func(p string) bool { return strings.HasPrefix(code, p) })
+	}
+	switch {
+	case begins("Throttling") || status == http.StatusTooManyRequests:
+		return cloud.ErrThrottled
+	case begins("InvalidAccessKeyId.", "InvalidSecurityToken", "Forbidden.", "SignatureDoesNotMatch."):
+		return cloud.ErrAuth
+	case has("QuotaExceed", "LimitExceed", "QuotaFull"):
+		return cloud.ErrQuota
+	case begins("DependencyViolation", "Incorrect") && (has("Status", "DependencyViolation")), has("InUse"):
+		return cloud.ErrInUse
+	case has("AlreadyExist", "Duplicate", "Overlap", ".Conflict"):
+		return cloud.ErrConflict
+	case strings.HasSuffix(code, ".NotFound"):
+		return cloud.ErrNotFound
+	case status >= 500:
+		return cloud.ErrUnavailable
+	case begins("Invalid", "Missing", "Malformed", "Unsupported"):
+		return cloud.ErrInvalid
+	case status == http.StatusUnauthorized, status == http.StatusForbidden && code == "":
+		return cloud.ErrAuth
+	}
+	return nil
+}
+
+// wrap turns an error of one call into one of the contract. op is the vendor's
+// name of the call.
+func wrap(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	e := &cloud.APIError{Provider: Provider, Op: op}
+	var r *refusal
+	if errors.As(err, &r) {
+		e.Status, e.Code, e.Message, e.RequestID = r.status, r.Code, r.Message, r.ID
+		e.After = retryAfter(r.after)
+		e.Class = classify(e.Code, e.Status)
+		if e.Code != "" {
+			return e
+		}
+	}
+	// No answer, half an answer, or one that is not Alibaba's: whatever it is,
+	// the call may have taken effect.
+	if e.Class == nil {
+		e.Class = cloud.ErrUnavailable
+	}
+	return fmt.Errorf("%w: %w", e, cause(err))
+}
+
+// cause returns what is below the SDK's and net/http's wrapping of an error:
+// they quote the URL, and with it user-data and signature.
+func cause(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+		var timeout interface{ Timeout() bool }
+		if _, ok := err.(*refusal); ok || !strings.Contains(err.Error(), "Signature=") && errors.As(err, &timeout) {
+			return err
+		}
+	}
+}
+
+// retryAfter reads the header of that name, 0 if it is missing or a date.
+func retryAfter(s string) time.Duration {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > 3600 {
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
+
+// already reports whether err carries one of the codes.
+func already(err error, codes ...string) bool {
+	var e *cloud.APIError
+	return errors.As(err, &e) && slices.Contains(codes, e.Code)
+}
+
+// notYet turns the absence of something that this very call has seen or made,
+// and a state that it will leave by itself, into ErrUnavailable.
+func notYet(err error) error {
+	if errors.Is(err, cloud.ErrNotFound) || errors.Is(err, cloud.ErrInUse) {
+		return fmt.Errorf("%w: %w", cloud.ErrUnavailable, err)
+	}
+	return err
+}
+
+// hidden handles the refusal of something that no look-up shows yet: where only
+// this network can have made it, an earlier try did.
+func hidden(err error) error {
+	if errors.Is(err, cloud.ErrConflict) && !already(err, "IdempotentParameterMismatch") {
+		return fmt.Errorf("%w: made before and not visible yet: %w", cloud.ErrUnavailable, err)
+	}
+	return notYet(err)
+}
