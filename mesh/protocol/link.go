@@ -86,7 +86,7 @@ func (l *link) update(s *identity.Signed, now, quiet time.Time) {
 	old := l.signed
 	l.signed = s
 	if old.Record.WireGuardKey != s.Record.WireGuardKey {
-		l.proved, l.told = false, nil
+		l.proved, l.told, l.asked = false, nil, [len(l.asked)]ask{}
 	}
 	if old.Record.WireGuardKey != s.Record.WireGuardKey || old.Record.Away {
 		l.since, l.quiet, l.nextAsk = now, quiet, quiet

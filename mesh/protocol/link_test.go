@@ -379,3 +379,18 @@ func TestOneAsksForBoth(t *testing.T) {
 		t.Errorf("no probe of its own for %s", now.Sub(answered))
 	}
 }
+
+// An answer that was under way when the peer's record named another key was
+// given with the old one.
+func TestOldKeyProvesNothing(t *testing.T) {
+	key := func(b byte) *identity.Signed {
+		return &identity.Signed{Record: identity.Record{WireGuardKey: identity.Bytes32{b}}}
+	}
+	l := newLink(key(1), t0, t0, netip.AddrPort{})
+	l.rand = newFar(at(identity.KindPublic, public)).l.rand
+	nonce := l.probe(t0, Timing{}.WithDefaults(), 3*time.Second, 0)
+	l.update(key(2), t0, t0)
+	if l.answered(nonce, t0.Add(time.Second), 3*time.Second); l.proved {
+		t.Error("an answer with the old key proves the new one")
+	}
+}
