@@ -71,11 +71,10 @@ e2e-aws: setup .tools/bin/moto_server build ## the AWS driver against moto_serve
 	CI=1 CBNET_MOTO_PYTHON=$(CURDIR)/.tools/bin/python3 $(GO) test -count=1 -timeout 20m -v -run '^(TestCLI|TestMotoVerified)$$' ./test/cloudsim/aws
 
 e2e-openstack: setup build ## the OpenStack driver against a real OpenStack (Debian 12, root; started and stopped here) and cloudsim
-	test/openstack/up.sh
 	$(GO) test -c -o bin/openstack.test ./cloud/openstack
-	test/openstack/run.sh bin/openstack.test
+	test/openstack/up.sh
+	trap test/openstack/down.sh EXIT; test/openstack/run.sh bin/openstack.test
 	$(GO) test -count=1 -timeout 20m -v -run '^TestSim$$' ./cloud/openstack
-	test/openstack/down.sh
 
 .tools/wireguard-go: go.mod
 	@mkdir -p .tools
