@@ -73,16 +73,15 @@ e2e-kernel: setup build ## run a mesh on the kernel's WireGuard in three virtual
 	CBNET_E2E_KERNEL=1 $(GO) test -count=1 -timeout 15m -v ./test/kernel
 
 e2e-aws: setup .tools/bin/moto_server build ## the AWS driver against moto_server and cloudsim, the AWS CLI beside it; moto's own tests with CBNET_MOTO_SRC
-	@[ -z "$$CBNET_MOTO_SRC" ] || .tools/bin/pip install -q --disable-pip-version-check pytest==9.2.0 freezegun==1.5.5
+	@[ -z "$$CBNET_MOTO_SRC" ] || .tools/bin/python3 -m pip install -q --disable-pip-version-check pytest==9.2.0 freezegun==1.5.5
 	CI=1 $(GO) test -count=1 -timeout 20m -v -run '^(TestMoto|TestSim|TestCLISeesTheSame)$$' ./cloud/aws
 	CI=1 CBNET_MOTO_PYTHON=$(CURDIR)/.tools/bin/python3 $(GO) test -count=1 -timeout 20m -v -run '^(TestCLI|TestMotoVerified)$$' ./test/cloudsim/aws
 
 e2e-openstack: setup build ## the OpenStack driver against a real OpenStack (Debian 12, root; started and stopped here) and cloudsim
-	test/openstack/up.sh
 	$(GO) test -c -o bin/openstack.test ./cloud/openstack
-	test/openstack/run.sh bin/openstack.test
+	test/openstack/up.sh
+	trap test/openstack/down.sh EXIT; test/openstack/run.sh bin/openstack.test
 	$(GO) test -count=1 -timeout 20m -v -run '^TestSim$$' ./cloud/openstack
-	test/openstack/down.sh
 
 .tools/wireguard-go: go.mod
 	@mkdir -p .tools

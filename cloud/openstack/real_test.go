@@ -2,14 +2,9 @@ package openstack_test
 
 import (
 	"bytes"
-	"context"
-	"errors"
-	"fmt"
 	"net/http"
-	"net/netip"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,7 +12,6 @@ import (
 	gopenstack "github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/gophercloud/gophercloud/v2/openstack/config/clouds"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/cloudtest"
@@ -129,167 +123,4 @@ func wrongPassword(t testing.TB, file []byte) []byte {
 		lines[i+1] = strings.Replace(lines[i+1], `"`, ``, 1)
 	}
 	return []byte(strings.Join(lines, ""))
-}
-
-// TestRealQuota uses up a project's quota of instances, two at a time, and asks
-// for two machines more. Nova refuses some at once (403); others it accepts
-// (202) and turns into errors when it counts again. Both must be told with
-// Nova's reason, and none may leave a port behind.
-//
-//	CBNET_OPENSTACK_FILL  1: the project of CBNET_OPENSTACK_CLOUDS may be filled
-func TestRealQuota(t *testing.T) {
-	if os.Getenv("CBNET_OPENSTACK_FILL") == "" {
-		t.Skip("CBNET_OPENSTACK_FILL is not set: no project to fill")
-	}
-	file, err := os.ReadFile(os.Getenv("CBNET_OPENSTACK_CLOUDS"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := newDriver(t, openstack.Config{Credentials: file, Cloud: os.Getenv("CBNET_OPENSTACK_CLOUD")})
-	f := filling{t: t, d: d, owner: cloud.Owner{Mesh: "quota", MCIS: "quota"}}
-	f.prepare()
-	t.Cleanup(f.clear)
-	room := f.room()
-	refused := f.create(room + 2)
-	failed, running := f.settle()
-	t.Logf("room for %d, asked for %d: %d run, %d refused at once, %d accepted and failed", room, room+2, running, refused, failed)
-	if running != room || refused+failed != 2 {
-		t.Errorf("want %d that run and two that do not", room)
-	}
-}
-
-// filling fills a project's quota.
-type filling struct {
-	t      *testing.T
-	d      *openstack.Driver
-	owner  cloud.Owner
-	region string
-	spec   cloud.VMSpec
-}
-
-var fillCIDR = netip.MustParsePrefix("10.0.0.0/24")
-
-func (f *filling) fatal(err error) {
-	f.t.Helper()
-	if err != nil {
-		f.t.Fatal(err)
-	}
-}
-
-// prepare makes the network and the description of a machine.
-func (f *filling) prepare() {
-	ctx := f.t.Context()
-	regions, err := f.d.Regions(ctx)
-	f.fatal(err)
-	f.region = regions[0].Name
-	specs, err := f.d.Specs(ctx, f.region)
-	f.fatal(err)
-	images, err := f.d.Images(ctx, f.region)
-	f.fatal(err)
-	f.spec = cloud.VMSpec{Owner: f.owner, Region: f.region, Spec: specs[0].Name, Image: images[0].ID}
-	f.spec.Network, err = f.d.EnsureNetwork(ctx, cloud.NetworkSpec{Owner: f.owner, Region: f.region, Name: "cbnet-quota", CIDR: fillCIDR})
-	f.fatal(err)
-}
-
-// room returns how many instances the quota still allows.
-func (f *filling) room() int {
-	quotas, err := f.d.Quotas(f.t.Context(), f.region)
-	f.fatal(err)
-	for _, q := range quotas {
-		if q.Name == "instances" {
-			f.t.Logf("quota of instances: %d used of %d", q.Used, q.Limit)
-			if n := q.Limit - q.Used; q.Limit >= 0 && n <= 30 {
-				return n
-			}
-			f.t.Fatalf("%d instances are too many to fill", q.Limit)
-		}
-	}
-	f.t.Fatalf("no quota of instances in %+v", quotas)
-	return 0
-}
-
-// create asks for n machines and returns how many were refused.
-func (f *filling) create(n int) int {
-	var mu sync.Mutex
-	refused := 0
-	var g errgroup.Group
-	g.SetLimit(2)
-	for i := range n {
-		spec := f.spec
-		spec.Name, spec.Token = fmt.Sprintf("quota-%d", i), fmt.Sprintf("quota-%d", i)
-		spec.PrivateIP, _ = cloud.VMAddr(fillCIDR, i)
-		g.Go(func() error {
-			_, err := f.d.CreateVM(f.t.Context(), spec)
-			if !errors.Is(err, cloud.ErrQuota) {
-				return err
-			}
-			f.t.Logf("refused at once: %v", err)
-			mu.Lock()
-			defer mu.Unlock()
-			refused++
-			return nil
-		})
-	}
-	f.fatal(g.Wait())
-	return refused
-}
-
-// settle waits until no machine is pending and returns how many failed and run.
-func (f *filling) settle() (failed, running int) {
-	for {
-		pending := 0
-		failed, running = 0, 0
-		res, err := f.d.List(f.t.Context(), f.region, f.owner)
-		f.fatal(err)
-		for _, r := range res {
-			switch {
-			case r.Kind == cloud.KindPort:
-				f.t.Errorf("left behind: %+v", r)
-			case r.Kind != cloud.KindVM:
-			case r.VM.State == cloud.VMRunning:
-				running++
-			case r.VM.State == cloud.VMFailed:
-				failed++
-				f.t.Logf("%s was accepted and failed: %s", r.Name, r.VM.Reason)
-				if !strings.Contains(r.VM.Reason, "uota") {
-					f.t.Errorf("the reason is not Nova's: %s", r.VM.Reason)
-				}
-			default:
-				pending++
-			}
-		}
-		if pending == 0 {
-			return failed, running
-		}
-		f.pause()
-	}
-}
-
-// clear deletes everything.
-func (f *filling) clear() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	for {
-		res, err := f.d.List(ctx, f.region, f.owner)
-		if err != nil {
-			f.t.Error(err)
-			return
-		}
-		if len(res) == 0 {
-			return
-		}
-		for _, r := range cloud.DeleteOrder(res) {
-			if err := f.d.Delete(ctx, r); err != nil && !errors.Is(err, cloud.ErrInUse) {
-				f.t.Error(err)
-			}
-		}
-		f.pause()
-	}
-}
-
-// pause lets the cloud work between two listings.
-func (f *filling) pause() {
-	tick := time.NewTimer(time.Second)
-	defer tick.Stop()
-	<-tick.C
 }

@@ -30,7 +30,7 @@ func TestMotoVerified(t *testing.T) {
 		t.Skip("CBNET_MOTO_SRC names no checkout of moto")
 	}
 	s := open(t)
-	params := parameterStore(t, debianImage(t, s))
+	params := parameterStore(t, image(t, s.client("us-east-1")))
 	want := expected(t)
 	report := filepath.Join(t.TempDir(), "report.xml")
 	args := []string{"-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider", "--junitxml", report}
@@ -148,15 +148,4 @@ func parameterStore(t *testing.T, image string) string {
 	}))
 	t.Cleanup(srv.Close)
 	return srv.URL
-}
-
-// debianImage returns the id of a Debian image.
-func debianImage(t *testing.T, s *site) string {
-	t.Helper()
-	out, complaint := s.cli(t, "ec2", "describe-images", "--owners", "136693071363", "--filters", "Name=name,Values=debian-12-amd64-*",
-		"--query", "{Images: sort_by(Images, &CreationDate)}", "--region", "us-east-1")
-	if complaint != "" {
-		t.Fatal(complaint)
-	}
-	return text(out, "Images", 0, "ImageId")
 }
