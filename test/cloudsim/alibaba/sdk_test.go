@@ -218,7 +218,7 @@ func TestPages(t *testing.T) {
 // TestCatalog is what there is to choose from.
 func TestCatalog(t *testing.T) {
 	s := open(t)
-	if list, _ := dig(s.do(t, "ecs", "DescribeRegions", nil), "Regions", "Region").([]any); len(list) != 29 {
+	if list, _ := dig(s.do(t, "ecs", "DescribeRegions", nil), "Regions", "Region").([]any); len(list) != 32 {
 		t.Errorf("%d regions", len(list))
 	}
 	for region, zones := range alibaba.Places() {
