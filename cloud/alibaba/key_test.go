@@ -33,13 +33,9 @@ func newKey(t testing.TB) string {
 // cloud says, "" if it does not show the machine yet.
 func (s *site) keyOf(t testing.TB, id string) string {
 	t.Helper()
-	c, err := ecs.NewClientWithAccessKey(region, "LTAIEXAMPLE", "secret")
-	if err != nil {
-		t.Fatal(err)
-	}
 	req := ecs.CreateDescribeInstancesRequest()
-	req.Scheme, req.Domain, req.InstanceIds = "http", strings.TrimPrefix(s.url, "http://"), `["`+id+`"]`
-	resp, err := c.DescribeInstances(req)
+	req.InstanceIds = `["` + id + `"]`
+	resp, err := s.client(t).DescribeInstances(req)
 	if err != nil {
 		t.Fatal(err)
 	}
