@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,20 +126,14 @@ func wrap(op string, err error) error {
 	return fmt.Errorf("%w: %w", e, cause(err))
 }
 
-// cause returns what is below the SDK's and net/http's wrapping of an error:
-// they quote the URL, and with it user-data and signature.
+// cause returns what is below net/http's wrapping of an error, which quotes the
+// URL, and with it user-data and signature.
 func cause(err error) error {
-	for {
-		next := errors.Unwrap(err)
-		if next == nil {
-			return err
-		}
-		err = next
-		var timeout interface{ Timeout() bool }
-		if _, ok := err.(*refusal); ok || !strings.Contains(err.Error(), "Signature=") && errors.As(err, &timeout) {
-			return err
-		}
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
 	}
+	return err
 }
 
 // retryAfter reads the header of that name, 0 if it is missing or a date.
