@@ -1,6 +1,11 @@
 package alibaba
 
-import "net/http"
+import (
+	"context"
+	"net/http"
+
+	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
+)
 
 // DecodeQuery reads a request's parameters and prints them.
 func DecodeQuery(raw, form string) (string, error) {
@@ -28,3 +33,15 @@ func Places() map[string][]string {
 
 // Metadata returns the metadata service of an instance.
 func (c *Cloud) Metadata(region, id string) http.Handler { return c.metadata(c.regions[region], id) }
+
+// Rules returns what the fabric enforces for an instance.
+func (c *Cloud) Rules(region, id string) []fabric.Rule {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settleLocked(context.Background())
+	i, ok := c.regions[region].instances.Get(id)
+	if !ok {
+		return nil
+	}
+	return i.rules
+}

@@ -104,6 +104,37 @@ func TestRules(t *testing.T) {
 	s.refused(t, "InvalidParameter.InnerAccessPolicy", "ecs", "ModifySecurityGroupPolicy", in(p{"InnerAccessPolicy": "maybe"}))
 }
 
+// TestMembers lets members of a group reach each other, until the group keeps
+// them apart.
+func TestMembers(t *testing.T) {
+	s := open(t)
+	l := s.newLand(t)
+	a, b := s.run(t, l.order(p{"PrivateIpAddress": "10.0.1.10"})), s.run(t, l.order(p{"PrivateIpAddress": "10.0.1.11"}))
+	print := func(id string) string {
+		var out []string
+		for _, r := range s.cloud.Rules(region, id) {
+			out = append(out, fmt.Sprintf("%v %s %d %s", r.Ingress, r.Protocol, r.FromPort, r.CIDR))
+		}
+		return strings.Join(out, ", ")
+	}
+	together := "false  0 invalid Prefix, true  0 10.0.1.10/32, true  0 10.0.1.11/32"
+	if print(a) != together || print(b) != together {
+		t.Errorf("as members: %s; %s", print(a), print(b))
+	}
+	s.do(t, "ecs", "ModifySecurityGroupPolicy", p{"SecurityGroupId": l.group, "InnerAccessPolicy": "drop"})
+	s.do(t, "ecs", "AuthorizeSecurityGroup", p{"SecurityGroupId": l.group, "IpProtocol": "udp", "PortRange": "51820/51820", "SourceCidrIp": "0.0.0.0/0"})
+	if got, want := print(a), "false  0 invalid Prefix, true udp 51820 0.0.0.0/0"; got != want {
+		t.Errorf("apart: got %s, want %s", got, want)
+	}
+	s.becomes(t, b, "Running")
+	s.do(t, "ecs", "ModifySecurityGroupPolicy", p{"SecurityGroupId": l.group, "InnerAccessPolicy": "accept"})
+	s.do(t, "ecs", "DeleteInstance", p{"InstanceId": b, "Force": "true"})
+	s.becomes(t, b, "")
+	if got, want := print(a), "false  0 invalid Prefix, true udp 51820 0.0.0.0/0, true  0 10.0.1.10/32"; got != want {
+		t.Errorf("alone: got %s, want %s", got, want)
+	}
+}
+
 // TestLaunch is what a launch is refused for, and that it holds what it uses.
 func TestLaunch(t *testing.T) {
 	s := open(t)
