@@ -18,8 +18,9 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 )
 
-// callTimeout bounds one request, whatever the caller's context allows.
-const callTimeout = time.Minute
+// callTimeout is more than any caller's context allows, which is what bounds a
+// request. The SDK's own 10 s would count the time in which a request is paced.
+const callTimeout = time.Hour
 
 var regionRule = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 

@@ -42,7 +42,7 @@ func everything(t *testing.T, d *alibaba.Driver) {
 		}
 	}
 	spec := networkSpec()
-	spec.SSHKey = newRSAKey(t)
+	spec.SSHKey = newKey(t)
 	n := ensure(t, d, spec)
 	spec.Open = []cloud.Port{{Protocol: "tcp", Number: 443}} // one rule goes, one comes
 	if again := ensure(t, d, spec); again != n {
@@ -201,7 +201,7 @@ func TestNames(t *testing.T) {
 	d := open(t).driver(t, nil)
 	for _, name := range []string{"a", "7", "3-tier", "x--1", "web"} {
 		spec := networkSpec()
-		spec.Name, spec.SSHKey = name, newRSAKey(t)
+		spec.Name, spec.SSHKey = name, newKey(t)
 		n := ensure(t, d, spec)
 		vm := vmSpec(n)
 		vm.Name, vm.Token = name, "token-"+name

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,58 +13,55 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 )
 
-// classes maps the codes of ECS and VPC that no rule in classify covers.
-// Sources: https://api.alibabacloud.com/document (error codes of each call) and
-// https://www.alibabacloud.com/help/en/ecs/developer-reference/api-error-codes.
+// classes maps the codes of ECS and VPC that no rule in classify covers. They
+// are those of the vendor's lists (https://api.alibabacloud.com/document, error
+// codes of each call) and those that others met: terraform-provider-alicloud and
+// Gardener's machine-controller-manager-provider-alicloud list what they repeat.
 var classes = map[string]error{
-	"Forbidden":                                         cloud.ErrAuth,
-	"IncompleteSignature":                               cloud.ErrAuth,
-	"InvalidAccessKeyId":                                cloud.ErrAuth,
-	"InvalidTimeStamp.Expired":                          cloud.ErrAuth,
-	"InvalidTimeStamp.Format":                           cloud.ErrAuth,
-	"MissingAccessKeyId":                                cloud.ErrAuth,
-	"MissingSecurityToken":                              cloud.ErrAuth,
-	"NoPermission":                                      cloud.ErrAuth,
-	"SignatureDoesNotMatch":                             cloud.ErrAuth,
-	"UserNotInTheWhiteList":                             cloud.ErrAuth,
-	"Account.Arrearage":                                 cloud.ErrQuota,
-	"InvalidAccountStatus.NotEnoughBalance":             cloud.ErrQuota,
-	"InstanceType.Offline":                              cloud.ErrCapacity,
-	"InvalidInstanceType.NotSupported":                  cloud.ErrCapacity,
-	"InvalidInstanceType.ZoneNotSupported":              cloud.ErrCapacity,
-	"InvalidResourceType.NotSupported":                  cloud.ErrCapacity,
-	"InvalidVSwitchId.IpNotEnough":                      cloud.ErrCapacity,
-	"InvalidVSwitchId.NotEnoughIp":                      cloud.ErrCapacity,
-	"NoInstanceStock":                                   cloud.ErrCapacity,
-	"OperationDenied.NoStock":                           cloud.ErrCapacity,
-	"ResourceNotAvailable":                              cloud.ErrCapacity,
-	"Zone.NotOnSale":                                    cloud.ErrCapacity,
-	"Zone.NotOpen":                                      cloud.ErrCapacity,
-	"IdempotentParameterMismatch":                       cloud.ErrConflict,
-	"InvalidIPAddress.AlreadyUsed":                      cloud.ErrConflict,
-	"InvalidPrivateIpAddress.Duplicated":                cloud.ErrConflict,
-	"ConnectionTimeout":                                 cloud.ErrUnavailable,
-	"IdempotentProcessing":                              cloud.ErrUnavailable,
-	"InternalError":                                     cloud.ErrUnavailable,
-	"LastTokenProcessing":                               cloud.ErrUnavailable,
-	"OperationConflict":                                 cloud.ErrUnavailable,
-	"OperationFailed.LastTokenProcessing":               cloud.ErrUnavailable,
-	"ServiceUnavailable":                                cloud.ErrUnavailable,
-	"SignatureNonceUsed":                                cloud.ErrUnavailable, // the transport repeated the request
-	"SystemBusy":                                        cloud.ErrUnavailable,
-	"TaskConflict":                                      cloud.ErrUnavailable,
-	"UnknownError":                                      cloud.ErrUnavailable,
-	"InvalidImageId.NotFound":                           cloud.ErrInvalid,
-	"InvalidInstanceType.NotFound":                      cloud.ErrInvalid,
-	"InvalidAction.NotFound":                            cloud.ErrInvalid,
-	"InvalidRegionId.NotFound":                          cloud.ErrInvalid,
-	"InvalidVersion":                                    cloud.ErrInvalid,
-	"InvalidZoneId.NotFound":                            cloud.ErrInvalid,
-	"OperationDenied.ImageNotMatchInstanceType":         cloud.ErrInvalid,
-	"UnsupportedOperation":                              cloud.ErrInvalid,
-	"UnsupportedHTTPMethod":                             cloud.ErrInvalid,
-	"InvalidOperation.DeletionProtection":               cloud.ErrInvalid,
-	"OperationDenied.InstanceTypeNotMatchDiskPerfLevel": cloud.ErrInvalid,
+	"Forbidden":                                  cloud.ErrAuth,
+	"IncompleteSignature":                        cloud.ErrAuth,
+	"InvalidAccessKeyId":                         cloud.ErrAuth,
+	"InvalidTimeStamp.Expired":                   cloud.ErrAuth,
+	"InvalidTimeStamp.Format":                    cloud.ErrAuth,
+	"MissingAccessKeyId":                         cloud.ErrAuth,
+	"MissingSecurityToken":                       cloud.ErrAuth,
+	"NoPermission":                               cloud.ErrAuth,
+	"SignatureDoesNotMatch":                      cloud.ErrAuth,
+	"Account.Arrearage":                          cloud.ErrQuota,
+	"InvalidAccountStatus.NotEnoughBalance":      cloud.ErrQuota,
+	"InstanceType.Offline":                       cloud.ErrCapacity,
+	"InvalidInstanceType.NotSupported":           cloud.ErrCapacity,
+	"InvalidInstanceType.ZoneNotSupported":       cloud.ErrCapacity,
+	"InvalidResourceType.NotSupported":           cloud.ErrCapacity,
+	"InvalidVpcZone.NotSupported":                cloud.ErrCapacity,
+	"NoInstanceStock":                            cloud.ErrCapacity,
+	"OperationDenied.CloudSSDNotSupported":       cloud.ErrCapacity,
+	"OperationDenied.NoStock":                    cloud.ErrCapacity,
+	"OperationDenied.ZoneNotAllowed":             cloud.ErrCapacity,
+	"OperationDenied.ZoneSystemCategoryNotMatch": cloud.ErrCapacity,
+	"ResourceNotAvailable":                       cloud.ErrCapacity,
+	"Zone.NotOnSale":                             cloud.ErrCapacity,
+	"Zone.NotOpen":                               cloud.ErrCapacity,
+	"IdempotentParameterMismatch":                cloud.ErrConflict,
+	"InvalidIPAddress.AlreadyUsed":               cloud.ErrConflict,
+	"InvalidStatus.RouteEntry":                   cloud.ErrInUse,
+	"Forbidden.InstanceNotFound":                 cloud.ErrNotFound,
+	"IdempotentProcessing":                       cloud.ErrUnavailable,
+	"InternalError":                              cloud.ErrUnavailable,
+	"InvalidOperation.Conflict":                  cloud.ErrUnavailable,
+	"Operation.Conflict":                         cloud.ErrUnavailable,
+	"OperationConflict":                          cloud.ErrUnavailable,
+	"OperationFailed.DistibuteLock":              cloud.ErrUnavailable, // as the vendor spells it
+	"ServiceUnavailable":                         cloud.ErrUnavailable,
+	"SignatureNonceUsed":                         cloud.ErrUnavailable, // the transport repeated the request
+	"SystemBusy":                                 cloud.ErrUnavailable,
+	"TaskConflict":                               cloud.ErrUnavailable,
+	"UnknownError":                               cloud.ErrUnavailable,
+	"InvalidAction.NotFound":                     cloud.ErrInvalid,
+	"InvalidImageId.NotFound":                    cloud.ErrInvalid,
+	"InvalidInstanceType.NotFound":               cloud.ErrInvalid,
+	"InvalidRegionId.NotFound":                   cloud.ErrInvalid,
+	"InvalidZoneId.NotFound":                     cloud.ErrInvalid,
 }
 
 // classify returns the class of a code and HTTP status, nil if unknown.
@@ -78,12 +76,16 @@ func classify(code string, status int) error {
 		return slices.ContainsFunc(parts, func(p string) bool { return strings.HasPrefix(code, p) })
 	}
 	switch {
-	case begins("Throttling") || status == http.StatusTooManyRequests:
+	case has("Throttling") || status == http.StatusTooManyRequests:
 		return cloud.ErrThrottled
 	case begins("InvalidAccessKeyId.", "InvalidSecurityToken", "Forbidden.", "SignatureDoesNotMatch."):
 		return cloud.ErrAuth
-	case has("QuotaExceed", "LimitExceed", "QuotaFull"):
+	case has("QuotaExceed", "LimitExceed"):
 		return cloud.ErrQuota
+	case has("TokenProcessing", "RequestProcessing"):
+		return cloud.ErrUnavailable
+	case has("IpNotEnough"):
+		return cloud.ErrCapacity
 	case begins("DependencyViolation", "Incorrect") && (has("Status", "DependencyViolation")), has("InUse"):
 		return cloud.ErrInUse
 	case has("AlreadyExist", "Duplicate", "Overlap", ".Conflict"):
@@ -124,20 +126,14 @@ func wrap(op string, err error) error {
 	return fmt.Errorf("%w: %w", e, cause(err))
 }
 
-// cause returns what is below the SDK's and net/http's wrapping of an error:
-// they quote the URL, and with it user-data and signature.
+// cause returns what is below net/http's wrapping of an error, which quotes the
+// URL, and with it user-data and signature.
 func cause(err error) error {
-	for {
-		next := errors.Unwrap(err)
-		if next == nil {
-			return err
-		}
-		err = next
-		var timeout interface{ Timeout() bool }
-		if _, ok := err.(*refusal); ok || !strings.Contains(err.Error(), "Signature=") && errors.As(err, &timeout) {
-			return err
-		}
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
 	}
+	return err
 }
 
 // retryAfter reads the header of that name, 0 if it is missing or a date.

@@ -48,7 +48,16 @@ func (n *network) ensureKey(ctx context.Context) error {
 		return hidden(err)
 	}
 	n.key = name
-	return nil
+	return n.ready(ctx, name, n.keyStatus)
+}
+
+// keyStatus tells whether a key pair is visible: it has no states.
+func (n *network) keyStatus(ctx context.Context, name string) (string, error) {
+	list, err := n.d.keys(ctx, n.spec.Region, nil, name)
+	if err != nil || len(list) == 0 {
+		return "", err
+	}
+	return available, nil
 }
 
 // sameKey compares two lines of authorized_keys without their comments.

@@ -1,19 +1,24 @@
 package alibaba_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/aliyun/alibaba-cloud-sdk-go/services/ecs"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/cbnet-io/cbnet/cloud"
 )
 
-// newRSAKey returns the public half of a new key of a kind that ECS documents;
+// newKey returns the public half of a new key of a kind that ECS documents;
 // Ed25519, the suite's own, is not among them.
-func newRSAKey(t testing.TB) string {
+func newKey(t testing.TB) string {
 	t.Helper()
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,4 +27,50 @@ func newRSAKey(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) + " suite@cbnet"
+}
+
+// keyOf returns the name of the key pair that a machine was made with, as the
+// cloud says, "" if it does not show the machine yet.
+func (s *site) keyOf(t testing.TB, id string) string {
+	t.Helper()
+	req := ecs.CreateDescribeInstancesRequest()
+	req.InstanceIds = `["` + id + `"]`
+	resp, err := s.client(t).DescribeInstances(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range resp.Instances.Instance {
+		return i.KeyPairName
+	}
+	return ""
+}
+
+// TestKey makes a machine with a key, and asks for another key, which nobody may
+// have behind the first one's back.
+func TestKey(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	d := s.driver(t, nil)
+	spec := networkSpec()
+	bare := ensure(t, d, spec)
+	spec.SSHKey = newKey(t)
+	n := ensure(t, d, spec)
+	if bare.Key != "" || n.Key == "" || n.ID != bare.ID {
+		t.Errorf("the network %+v became %+v with a key", bare, n)
+	}
+	vm, err := d.CreateVM(t.Context(), vmSpec(n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "machine with its key", func() bool { return s.keyOf(t, vm.ID) == n.Key })
+	other := spec
+	other.SSHKey = newKey(t)
+	if _, err := d.EnsureNetwork(t.Context(), other); !errors.Is(err, cloud.ErrConflict) {
+		t.Errorf("another key: %v", err)
+	}
+	spec.SSHKey = strings.TrimSuffix(spec.SSHKey, "suite@cbnet") + "the same with another comment"
+	if again := ensure(t, d, spec); again != n {
+		t.Errorf("the network %+v became %+v", n, again)
+	}
+	clearAll(t, d)
 }

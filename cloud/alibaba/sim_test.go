@@ -89,7 +89,7 @@ func (s *site) target() cloudtest.Target {
 		UnknownID:    unknownID,
 		UnknownImage: "debian_12_0_x64_20G_alibase_20200101.vhd",
 		Kinds:        []cloud.Kind{cloud.KindNetwork, cloud.KindSubnet, cloud.KindSecurityGroup},
-		NewKey:       newRSAKey,
+		NewKey:       newKey,
 		Tick:         20 * time.Millisecond,
 		Inventory: func(_ testing.TB, mesh string) []string {
 			var left []string

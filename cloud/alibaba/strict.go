@@ -19,7 +19,7 @@ const maxAnswer = 16 << 20
 // page, nothing at all) as an empty result, and an empty list would mean that
 // nothing exists; and it panics on errors of another form.
 type strict struct {
-	ctx  context.Context //nolint:containedctx // of the one call: the SDK has no other way
+	ctx  context.Context // of the one call: the SDK takes none
 	next http.RoundTripper
 }
 
@@ -40,9 +40,7 @@ func (r *refusal) Error() string { return fmt.Sprintf("HTTP %d %s: %s", r.status
 
 // RoundTrip implements http.RoundTripper.
 func (s *strict) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, callTimeout)
-	defer cancel()
-	resp, err := s.next.RoundTrip(req.WithContext(ctx))
+	resp, err := s.next.RoundTrip(req.WithContext(s.ctx))
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -59,6 +60,9 @@ func (d *Driver) createVM(ctx context.Context, spec cloud.VMSpec, tags map[strin
 	}
 	resp := ecs.CreateRunInstancesResponse()
 	if err := d.call(ctx, spec.Region, runRequest(spec, tags), resp); err != nil {
+		if errors.Is(err, cloud.ErrInUse) { // the VSwitch is busy with something else
+			err = notYet(err)
+		}
 		return cloud.VM{}, err
 	}
 	if n := len(resp.InstanceIdSets.InstanceIdSet); n != 1 {

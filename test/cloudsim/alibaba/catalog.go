@@ -17,16 +17,13 @@ type machine struct {
 // machines are the instance types: the small ones of common families, by
 // https://www.alibabacloud.com/help/en/ecs/user-guide/overview-of-instance-families.
 func machines() []machine {
-	var out []machine
-	for _, m := range []machine{
+	out := []machine{
 		{"ecs.t6-c4m1.large", 2, 0.5, false}, {"ecs.t6-c2m1.large", 2, 1, false}, {"ecs.t6-c1m1.large", 2, 2, false},
 		{"ecs.t6-c1m2.large", 2, 4, false}, {"ecs.t6-c1m4.large", 2, 8, false}, {"ecs.t6-c1m4.xlarge", 4, 16, false},
 		{"ecs.e-c1m1.large", 2, 2, false}, {"ecs.e-c1m2.large", 2, 4, false}, {"ecs.e-c1m4.large", 2, 8, false},
 		{"ecs.e-c1m2.xlarge", 4, 8, false}, {"ecs.e-c1m4.xlarge", 4, 16, false},
 		{"ecs.u1-c1m1.large", 2, 2, false}, {"ecs.u1-c1m2.large", 2, 4, false}, {"ecs.u1-c1m4.large", 2, 8, false},
 		{"ecs.u1-c1m2.xlarge", 4, 8, false}, {"ecs.u1-c1m4.xlarge", 4, 16, false},
-	} {
-		out = append(out, m)
 	}
 	for _, generation := range []string{"6", "7"} {
 		for i, size := range []string{"large", "xlarge", "2xlarge", "4xlarge"} {

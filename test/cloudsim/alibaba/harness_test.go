@@ -14,6 +14,7 @@ import (
 	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/auth/credentials"
 	sdkerrors "github.com/aliyun/alibaba-cloud-sdk-go/sdk/errors"
 	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/requests"
+	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/responses"
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/alibaba"
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
@@ -63,7 +64,7 @@ func serve(t testing.TB, f *fabric.Fabric, change ...func(*alibaba.Options)) *si
 // open starts a cloud whose machines have states only.
 func open(t testing.TB, change ...func(*alibaba.Options)) *site {
 	t.Helper()
-	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true})
+	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true, BootTime: 200 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,15 +88,20 @@ func (s *site) with(t testing.TB, id, secret, token string) *sdk.Client {
 // p are parameters of a call.
 type p map[string]string
 
-// call makes a call through the vendor's SDK. It returns the answer, decoded,
-// and the vendor's code of a refusal.
-func (s *site) call(t testing.TB, c *sdk.Client, product, action string, params p) (map[string]any, string) {
-	t.Helper()
+// send makes a call through the vendor's SDK.
+func (s *site) send(c *sdk.Client, product, action string, params p) (*responses.CommonResponse, error) {
 	req := requests.NewCommonRequest()
 	req.Method, req.Scheme, req.Domain, req.Product, req.ApiName = "POST", "http", strings.TrimPrefix(s.url, "http://"), product, action
 	req.Version = map[string]string{"ecs": "2014-05-26", "vpc": "2016-04-28"}[product]
 	maps.Copy(req.QueryParams, params)
-	resp, err := c.ProcessCommonRequest(req)
+	return c.ProcessCommonRequest(req)
+}
+
+// call makes a call. It returns the answer, decoded, and the vendor's code of a
+// refusal.
+func (s *site) call(t testing.TB, c *sdk.Client, product, action string, params p) (map[string]any, string) {
+	t.Helper()
+	resp, err := s.send(c, product, action, params)
 	if err != nil {
 		var e *sdkerrors.ServerError
 		if !errors.As(err, &e) {

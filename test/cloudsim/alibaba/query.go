@@ -36,14 +36,6 @@ func decodeQuery(raw, form string) (query, error) {
 
 func (q query) str(name string) string { return q[name] }
 
-// need returns a parameter that must be there.
-func (q query) need(name string) (string, error) {
-	if q[name] == "" {
-		return "", missing(name)
-	}
-	return q[name], nil
-}
-
 func (q query) number(name string, otherwise int) (int, error) {
 	if q[name] == "" {
 		return otherwise, nil
