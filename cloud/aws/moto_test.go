@@ -33,14 +33,15 @@ func TestMoto(t *testing.T) {
 		New: func(t testing.TB, transport http.RoundTripper) cloud.Driver {
 			return newDriver(t, aws.Config{Endpoint: endpoint, Credentials: []byte(credentialsFile), Transport: transport})
 		},
-		Region:      "ap-northeast-2",
-		Image:       "ubuntu-16.04", // moto has images of its time,
-		VCPU:        2,
-		MemoryMiB:   4096,
-		MaxUserData: aws.MaxUserData,
-		UnknownID:   unknownID,
-		Tick:        20 * time.Millisecond,
-		Inventory:   func(t testing.TB, mesh string) []string { return tagged(t, endpoint, mesh) },
+		Region:       "ap-northeast-2",
+		Image:        "ubuntu-16.04", // moto has images of its time,
+		VCPU:         2,
+		MemoryMiB:    4096,
+		MaxUserData:  aws.MaxUserData,
+		UnknownID:    unknownID,
+		UnknownImage: "ami-0123456789abcdef0",
+		Tick:         20 * time.Millisecond,
+		Inventory:    func(t testing.TB, mesh string) []string { return tagged(t, endpoint, mesh) },
 		Quirks: cloudtest.Quirks{
 			DeletesInUse:  "moto deletes subnets, security groups and gateways that are in use",
 			IgnoresToken:  "moto ignores ClientToken",

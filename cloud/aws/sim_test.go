@@ -45,13 +45,14 @@ func TestSim(t *testing.T) {
 			return newDriver(t, aws.Config{Endpoint: srv.URL,
 				Credentials: []byte("[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = wrong\n")})
 		},
-		Region:      region,
-		Image:       "debian-12",
-		VCPU:        2,
-		MemoryMiB:   4096,
-		MaxUserData: aws.MaxUserData,
-		UnknownID:   unknownID,
-		Tick:        20 * time.Millisecond,
+		Region:       region,
+		Image:        "debian-12",
+		VCPU:         2,
+		MemoryMiB:    4096,
+		MaxUserData:  aws.MaxUserData,
+		UnknownID:    unknownID,
+		UnknownImage: "ami-0123456789abcdef0",
+		Tick:         20 * time.Millisecond,
 		Inventory: func(_ testing.TB, mesh string) []string {
 			var left []string
 			for _, o := range sim.Inventory() {

@@ -2,6 +2,7 @@ package cloudtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,22 +43,30 @@ func (s *suite) badInput(t *testing.T) {
 		"no owner":                 func(v *cloud.VMSpec) { v.Owner = cloud.Owner{} },
 		"no network":               func(v *cloud.VMSpec) { v.Network = cloud.Network{} },
 		"no private address":       func(v *cloud.VMSpec) { v.PrivateIP = netip.Addr{} },
+		"over-long label":          func(v *cloud.VMSpec) { v.Labels = map[string]string{"k": strings.Repeat("가", 13)} },
+		"label with our prefix":    func(v *cloud.VMSpec) { v.Labels = map[string]string{cloud.KeyNode: "x"} },
+		"too many labels":          func(v *cloud.VMSpec) { v.Labels = manyLabels(cloud.MaxLabels + 1) },
 	} {
 		spec := sc.vmSpec(0)
 		change(&spec)
 		_, err := sc.d.CreateVM(t.Context(), spec)
 		wantClass(t, "VM: "+name, err, cloud.ErrInvalid)
+		wantWords(t, "VM: "+name, err, spec.Name)
 	}
 	for name, change := range map[string]func(*cloud.NetworkSpec){
 		"no range":       func(n *cloud.NetworkSpec) { n.CIDR = netip.Prefix{} },
 		"over-long name": func(n *cloud.NetworkSpec) { n.Name = strings.Repeat("a", cloud.MaxNetworkName+1) },
 		"port 0":         func(n *cloud.NetworkSpec) { n.Open = []cloud.Port{{Protocol: "udp"}} },
 		"protocol icmp":  func(n *cloud.NetworkSpec) { n.Open = []cloud.Port{{Protocol: "icmp", Number: 1}} },
+		"no owner":       func(n *cloud.NetworkSpec) { n.Owner = cloud.Owner{} },
+		"two keys":       func(n *cloud.NetworkSpec) { n.SSHKey += "\n" + n.SSHKey },
+		"a private key":  func(n *cloud.NetworkSpec) { n.SSHKey = "-----BEGIN OPENSSH PRIVATE KEY-----" },
 	} {
 		spec := sc.networkSpec()
 		change(&spec)
 		_, err := sc.d.EnsureNetwork(t.Context(), spec)
 		wantClass(t, "network: "+name, err, cloud.ErrInvalid)
+		wantWords(t, "network: "+name, err, spec.Name)
 	}
 	_, err := sc.d.List(t.Context(), s.Region, cloud.Owner{})
 	wantClass(t, "list without owner", err, cloud.ErrInvalid)
@@ -75,16 +84,20 @@ func (s *suite) badInput(t *testing.T) {
 		spec := sc.vmSpec(0)
 		change(&spec)
 		_, err := sc.d.CreateVM(t.Context(), spec)
-		wantClass(t, name, err, cloud.ErrInvalid)
+		wantFault(t, name, sc.d, err, cloud.ErrInvalid, s.Region, spec.Name)
+		sc.kinds(sc.full(0))
 	}
 }
 
 // unknownImage has the form of an image's id.
-func (s *suite) unknownImage() string {
-	if strings.HasPrefix(s.UnknownID(cloud.KindVM), "i-") {
-		return "ami-0123456789abcdef0"
+func (s *suite) unknownImage() string { return cmp.Or(s.UnknownImage, s.UnknownID(cloud.KindVM)) }
+
+func manyLabels(n int) map[string]string {
+	labels := map[string]string{}
+	for i := range n {
+		labels[fmt.Sprintf("k%d", i)] = "v"
 	}
-	return s.UnknownID(cloud.KindVM)
+	return labels
 }
 
 func (s *suite) wrongCredentials(t *testing.T) {
@@ -94,18 +107,18 @@ func (s *suite) wrongCredentials(t *testing.T) {
 	d := s.NewWrong(t)
 	owner := cloud.Owner{Mesh: "m", MCIS: "i"}
 	_, err := d.List(t.Context(), s.Region, owner)
-	wantClass(t, "list", err, cloud.ErrAuth)
-	_, err = d.EnsureNetwork(t.Context(), cloud.NetworkSpec{Owner: owner, Region: s.Region, Name: "n", CIDR: cidr})
-	wantClass(t, "ensure network", err, cloud.ErrAuth)
+	wantFault(t, "list", d, err, cloud.ErrAuth, s.Region)
+	_, err = d.EnsureNetwork(t.Context(), cloud.NetworkSpec{Owner: owner, Region: s.Region, Name: "net-1", CIDR: cidr})
+	wantFault(t, "ensure network", d, err, cloud.ErrAuth, s.Region, "net-1")
 	var api *cloud.APIError
-	if !errors.As(err, &api) || api.Status == 0 || api.Op == "" {
-		t.Errorf("got %#v, want an APIError with status and call", api)
+	if !errors.As(err, &api) || api.Status == 0 {
+		t.Errorf("got %#v, want an APIError with a status", api)
 	}
 }
 
 func (s *suite) unknownIDs(t *testing.T) {
 	d := s.New(t, nil)
-	for _, kind := range []cloud.Kind{cloud.KindVM, cloud.KindRouter, cloud.KindSecurityGroup, cloud.KindSubnet, cloud.KindNetwork} {
+	for _, kind := range append([]cloud.Kind{cloud.KindVM}, s.Kinds...) {
 		err := d.Delete(t.Context(), cloud.Resource{
 			Kind: kind, Region: s.Region, ID: s.UnknownID(kind), Owner: cloud.Owner{Mesh: "m", MCIS: "i"},
 		})
@@ -115,7 +128,7 @@ func (s *suite) unknownIDs(t *testing.T) {
 	}
 	if c, ok := d.(cloud.Console); ok && !skip(t, "console of an unknown VM", s.Quirks.NoConsole) {
 		_, err := c.ConsoleOutput(t.Context(), s.Region, s.UnknownID(cloud.KindVM))
-		wantClass(t, "console of an unknown VM", err, cloud.ErrNotFound)
+		wantFault(t, "console of an unknown VM", d, err, cloud.ErrNotFound, s.Region, s.UnknownID(cloud.KindVM))
 	}
 }
 
@@ -131,8 +144,9 @@ func (s *suite) endedContext(t *testing.T) {
 func (s *suite) lifeCycle(t *testing.T) {
 	l := &Lossy{}
 	sc := s.begin(t, l)
+	sc.long = true
 	sc.ensureNetwork()
-	sc.kinds(full(0))
+	sc.kinds(sc.full(0))
 	a, b := sc.vmSpec(0), sc.vmSpec(1)
 	if !skip(t, "user-data of the full length", s.Quirks.LaxUserData) {
 		a.UserData = append([]byte("#!/bin/sh\n#"), bytes.Repeat([]byte("x"), s.MaxUserData-11)...)
@@ -145,7 +159,7 @@ func (s *suite) lifeCycle(t *testing.T) {
 			t.Errorf("public address %s", ip)
 		}
 	}
-	sc.kinds(full(2))
+	sc.kinds(sc.full(2))
 	if c, ok := sc.d.(cloud.Console); ok && !skip(t, "console", s.Quirks.NoConsole) {
 		_, err := c.ConsoleOutput(t.Context(), s.Region, vms[a.Token].ID)
 		fatal(t, "console", err)
@@ -215,7 +229,7 @@ func (s *suite) foreignOwner(t *testing.T) {
 		}
 	}
 	sc.running(sc.vmSpec(1))
-	sc.kinds(full(1))
+	sc.kinds(sc.full(1))
 }
 
 func (s *suite) wrongOrder(t *testing.T) {
@@ -226,12 +240,13 @@ func (s *suite) wrongOrder(t *testing.T) {
 	if skip(t, "deleting in the wrong order", s.Quirks.DeletesInUse) {
 		return
 	}
-	for _, kind := range []cloud.Kind{cloud.KindNetwork, cloud.KindSubnet, cloud.KindSecurityGroup, cloud.KindRouter} {
-		wantClass(t, "delete "+string(kind)+" under a VM", sc.d.Delete(t.Context(), sc.find(kind)), cloud.ErrInUse)
+	for _, kind := range s.Kinds {
+		res := sc.find(kind)
+		wantFault(t, "delete "+string(kind)+" under a VM", sc.d, sc.d.Delete(t.Context(), res), cloud.ErrInUse, s.Region, res.ID)
 	}
 	sc.running(sc.vmSpec(0))
 	sc.ensureNetwork()
-	sc.kinds(full(1))
+	sc.kinds(sc.full(1))
 }
 
 func (s *suite) stopAndStart(t *testing.T) {
@@ -272,5 +287,5 @@ func (s *suite) sideBySide(t *testing.T) {
 	}
 	fatal(t, "create four VMs at once", g.Wait())
 	sc.running(specs...)
-	sc.kinds(full(4))
+	sc.kinds(sc.full(4))
 }

@@ -34,6 +34,16 @@ type Target struct {
 	MaxUserData int    // the driver's limit in bytes
 	// UnknownID returns a well-formed id of something that does not exist.
 	UnknownID func(kind cloud.Kind) string
+	// UnknownImage is the same for an image. Default: UnknownID(KindVM).
+	UnknownImage string
+	// Kinds are what a network consists of, beside its key and its way out.
+	// Default: network, subnet, security group, router.
+	Kinds []cloud.Kind
+	// NATKinds are what NetworkSpec.NAT adds to them. Default: nothing.
+	NATKinds []cloud.Kind
+	// VMKey returns the key that the endpoint itself says a machine was made
+	// with, in the form of Network.Key. Optional.
+	VMKey func(t testing.TB, id string) string
 	// Timeout is how long a machine may take to run, and to be gone. Default 1 min.
 	Timeout time.Duration
 	// Tick is the pause between two lists. Default 100 ms.
@@ -69,6 +79,7 @@ type Quirks struct {
 	LaxUserData    string // why: user-data of the full length is not tried
 	IgnoresToken   string // why: it ignores idempotency tokens, so a create that arrives late makes a double
 	AcceptsUnknown string // why: it accepts unknown machine types or images
+	AnyRegion      string // why: it knows no regions, or does not tell them
 }
 
 // skip notes a quirk in the log and reports whether there is one.
@@ -88,14 +99,21 @@ func Run(t *testing.T, target Target) {
 	if target.Tick == 0 {
 		target.Tick = 100 * time.Millisecond
 	}
+	if target.Kinds == nil {
+		target.Kinds = []cloud.Kind{cloud.KindNetwork, cloud.KindSubnet, cloud.KindSecurityGroup, cloud.KindRouter}
+	}
 	s := &suite{Target: target}
 	t.Run("catalog", s.catalog)
 	t.Run("bad input", s.badInput)
 	t.Run("wrong credentials", s.wrongCredentials)
+	t.Run("wrong region", s.wrongRegion)
 	t.Run("unknown ids", s.unknownIDs)
 	t.Run("ended context", s.endedContext)
 	t.Run("life cycle", s.lifeCycle)
 	t.Run("repeat", s.repeat)
+	t.Run("key", s.key)
+	t.Run("way out", s.wayOut)
+	t.Run("quotas", s.quotas)
 	t.Run("foreign owner", s.foreignOwner)
 	t.Run("wrong order", s.wrongOrder)
 	t.Run("stop and start", s.stopAndStart)

@@ -21,7 +21,7 @@ func (s *suite) faults(t *testing.T) {
 // is throttled and a twentieth of the answers lost.
 func (s *suite) storm(t *testing.T) {
 	s.faults(t)
-	calm := s.begin(t, nil) // resolves the catalogue
+	calm := s.begin(t, nil).withNAT() // resolves the catalogue
 	s.SetFaults(t, Faults{Throttle: 0.1, Drop: 0.05})
 	guarded := *s
 	guarded.New = func(t testing.TB, transport http.RoundTripper) cloud.Driver {
@@ -47,9 +47,9 @@ func (s *suite) quota(t *testing.T) {
 	s.SetFaults(t, Faults{VMQuota: 1})
 	sc.createVM(sc.vmSpec(1))
 	_, err := sc.d.CreateVM(t.Context(), sc.vmSpec(3))
-	wantClass(t, "a machine over the quota", err, cloud.ErrQuota)
+	wantFault(t, "a machine over the quota", sc.d, err, cloud.ErrQuota, s.Region, sc.vmSpec(3).Name)
 	sc.running(sc.vmSpec(1))
-	sc.kinds(full(1))
+	sc.kinds(sc.full(1))
 }
 
 func (s *suite) noCapacity(t *testing.T) {
@@ -59,8 +59,8 @@ func (s *suite) noCapacity(t *testing.T) {
 	s.SetFaults(t, Faults{NoCapacity: true})
 	_, err := sc.d.CreateVM(t.Context(), sc.vmSpec(1))
 	if err != nil {
-		wantClass(t, "a machine without capacity", err, cloud.ErrCapacity)
-		sc.kinds(full(0))
+		wantFault(t, "a machine without capacity", sc.d, err, cloud.ErrCapacity, s.Region, sc.vmSpec(1).Name)
+		sc.kinds(sc.full(0))
 		return
 	}
 	sc.failsLate() // some clouds find out after they said yes

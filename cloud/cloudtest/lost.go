@@ -18,7 +18,7 @@ func (sc *scenario) course() {
 		sc.createVM(sc.vmSpec(i))
 	}
 	vms := sc.running(sc.vmSpec(0), sc.vmSpec(1))
-	sc.kinds(full(2))
+	sc.kinds(sc.full(2))
 	// Once more: the same network, the same machines.
 	if again := sc.ensureNetwork(); again != first {
 		sc.t.Fatalf("network changed from %+v to %+v", first, again)
@@ -28,7 +28,7 @@ func (sc *scenario) course() {
 			sc.t.Fatalf("token %s: machine %s became %s", vm.Token, vms[vm.Token].ID, vm.ID)
 		}
 	}
-	sc.kinds(full(2))
+	sc.kinds(sc.full(2))
 	sc.deleteAll()
 }
 
@@ -36,7 +36,7 @@ func (sc *scenario) course() {
 // every third. Each turn has an owner of its own, so they go side by side.
 func (s *suite) answerLost(t *testing.T) {
 	count := &Lossy{}
-	s.begin(t, count).course()
+	s.begin(t, count).withNAT().course()
 	calls := count.Calls()
 	t.Logf("%d changing and %d other calls: %s", len(calls), count.Others(), strings.Join(calls, ", "))
 	for n, call := range calls {
@@ -47,7 +47,7 @@ func (s *suite) answerLost(t *testing.T) {
 			t.Parallel()
 			start := time.Now()
 			l := &Lossy{Lose: func(i int, _ string, _ [32]byte) bool { return i == n }}
-			s.begin(t, l).course()
+			s.begin(t, l).withNAT().course()
 			lost := l.Lost()
 			if len(lost) != 1 {
 				t.Fatalf("lost the answers of %q, want one", lost)
@@ -69,7 +69,7 @@ func (s *suite) everyAnswerLost(t *testing.T) {
 		seen[digest] = true
 		return lose
 	}}
-	s.begin(t, l).course()
+	s.begin(t, l).withNAT().course()
 	if len(l.Lost()) == 0 {
 		t.Fatal("no answer was lost")
 	}

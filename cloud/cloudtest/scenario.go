@@ -28,6 +28,9 @@ type scenario struct {
 	net       cloud.Network
 	spec      string
 	image     string
+	key       string // NetworkSpec.SSHKey
+	nat       bool   // NetworkSpec.NAT
+	long      bool   // names of the greatest length
 }
 
 // begin makes a scenario with a random owner. Whatever the test does, at its
@@ -39,6 +42,7 @@ func (s *suite) begin(t testing.TB, transport http.RoundTripper) *scenario {
 	}
 	sc := &scenario{suite: s, t: t, transport: transport}
 	sc.owner = cloud.Owner{Mesh: "mesh-" + strings.ToLower(rand.Text()[:8]), MCIS: "mcis-" + strings.ToLower(rand.Text()[:8])}
+	sc.key = newKey(t)
 	sc.d = s.New(t, http.DefaultTransport)
 	sc.spec, sc.image = s.resolve(t, sc.d)
 	sc.d = s.New(t, transport)
@@ -92,9 +96,24 @@ func (sc *scenario) try(what string, do func(cloud.Driver) error) error {
 
 func (sc *scenario) networkSpec() cloud.NetworkSpec {
 	return cloud.NetworkSpec{
-		Owner: sc.owner, Region: sc.Region, Name: "cbnet-" + sc.owner.MCIS, CIDR: cidr,
+		Owner: sc.owner, Region: sc.Region, Name: sc.name("cbnet-"+sc.owner.MCIS, cloud.MaxNetworkName), CIDR: cidr,
 		Open: []cloud.Port{{Protocol: "udp", Number: 51820}, {Protocol: "tcp", Number: 443}},
+		NAT:  sc.nat, SSHKey: sc.key,
 	}
+}
+
+// withNAT asks for a way out in all that follows, if the driver has one.
+func (sc *scenario) withNAT() *scenario {
+	_, sc.nat = sc.d.(cloud.NAT)
+	return sc
+}
+
+// name returns the name, filled up to the limit if the scenario is about that.
+func (sc *scenario) name(s string, limit int) string {
+	if sc.long {
+		s += strings.Repeat("x", limit-len(s))
+	}
+	return s
 }
 
 func (sc *scenario) ensureNetwork() cloud.Network {
@@ -107,6 +126,9 @@ func (sc *scenario) ensureNetwork() cloud.Network {
 	if n.ID == "" || n.SubnetID == "" || n.SecurityGroup == "" {
 		sc.t.Fatalf("ensure network: an id is missing: %+v", n)
 	}
+	if (n.Key == "") != (sc.key == "") {
+		sc.t.Fatalf("ensure network: key %q for %q", n.Key, sc.key)
+	}
 	sc.net = n
 	return n
 }
@@ -117,10 +139,14 @@ func (sc *scenario) vmSpec(i int) cloud.VMSpec {
 	if !ok {
 		sc.t.Fatalf("no address for VM %d", i)
 	}
+	var labels map[string]string
+	if i%2 == 0 {
+		labels = userLabels
+	}
 	return cloud.VMSpec{
-		Owner: sc.owner, Region: sc.Region, Network: sc.net,
-		Name: fmt.Sprintf("%s-vm-%d", sc.owner.MCIS, i), Node: fmt.Sprintf("vm-%d", i),
-		Token:     fmt.Sprintf("%s-vm-%d-create-1", sc.owner.MCIS, i),
+		Owner: sc.owner, Region: sc.Region, Network: sc.net, Labels: labels,
+		Name: sc.name(fmt.Sprintf("%s-vm-%d", sc.owner.MCIS, i), cloud.MaxVMName), Node: fmt.Sprintf("vm-%d", i),
+		Token:     sc.name(fmt.Sprintf("%s-vm-%d-create-1", sc.owner.MCIS, i), cloud.MaxToken),
 		PrivateIP: ip, Spec: sc.spec, Image: sc.image,
 		UserData: []byte("#!/bin/sh\nexit 0\n"),
 		PublicIP: i%2 == 0, Forwards: i%2 == 0,
@@ -159,7 +185,7 @@ func (sc *scenario) list() []cloud.Resource {
 // and returns them by token.
 func (sc *scenario) running(want ...cloud.VMSpec) map[string]cloud.VM {
 	sc.t.Helper()
-	vms := map[string]cloud.VM{}
+	vms, labels := map[string]cloud.VM{}, map[string]map[string]string{}
 	sc.eventually("machines running", func() string {
 		clear(vms)
 		for _, r := range sc.list() {
@@ -173,7 +199,7 @@ func (sc *scenario) running(want ...cloud.VMSpec) map[string]cloud.VM {
 				sc.t.Fatalf("DOUBLE: token %s has the machines %s and %s", r.VM.Token, other.ID, r.ID)
 			}
 			if r.VM.State == cloud.VMRunning {
-				vms[r.VM.Token] = *r.VM
+				vms[r.VM.Token], labels[r.VM.Token] = *r.VM, r.Labels
 			}
 		}
 		for _, w := range want {
@@ -195,6 +221,9 @@ func (sc *scenario) running(want ...cloud.VMSpec) map[string]cloud.VM {
 		if vm.PrivateIP != w.PrivateIP && !skip(sc.t, "private address", sc.Quirks.AnyPrivateIP) {
 			sc.t.Errorf("%s has the private address %s, want %s", w.Name, vm.PrivateIP, w.PrivateIP)
 		}
+		if diff := cmp.Diff(w.Labels, labels[w.Token]); diff != "" {
+			sc.t.Errorf("labels of %s (-want +got):\n%s", w.Name, diff)
+		}
 		if !w.PublicIP && vm.PublicIP.IsValid() {
 			sc.t.Errorf("%s has the public address %s, want none", w.Name, vm.PublicIP)
 		}
@@ -215,10 +244,21 @@ func (sc *scenario) kinds(want map[cloud.Kind]int) {
 	}
 }
 
-// full is the inventory of a scenario with n machines. What belongs to a
+// full is the inventory of the scenario with n machines. What belongs to a
 // machine (port, public address) is not listed beside it.
-func full(n int) map[cloud.Kind]int {
-	m := map[cloud.Kind]int{cloud.KindNetwork: 1, cloud.KindSubnet: 1, cloud.KindSecurityGroup: 1, cloud.KindRouter: 1}
+func (sc *scenario) full(n int) map[cloud.Kind]int {
+	m := map[cloud.Kind]int{}
+	for _, k := range sc.Kinds {
+		m[k]++
+	}
+	if sc.nat {
+		for _, k := range sc.NATKinds {
+			m[k]++
+		}
+	}
+	if sc.pair() {
+		m[cloud.KindKey] = 1
+	}
 	if n > 0 {
 		m[cloud.KindVM] = n
 	}
@@ -285,14 +325,6 @@ func fatal(t testing.TB, what string, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
-	}
-}
-
-// wantClass fails the test unless err wraps class.
-func wantClass(t testing.TB, what string, err, class error) {
-	t.Helper()
-	if !errors.Is(err, class) {
-		t.Errorf("%s: got error %v, want one that wraps %q", what, err, class)
 	}
 }
 

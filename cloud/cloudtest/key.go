@@ -1,0 +1,74 @@
+package cloudtest
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/cbnet-io/cbnet/cloud"
+)
+
+// newKey returns the public half of a new key as a line of authorized_keys.
+func newKey(t testing.TB) string {
+	t.Helper()
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	fatal(t, "key", err)
+	key, err := ssh.NewPublicKey(public)
+	fatal(t, "key", err)
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) + " suite@cbnet"
+}
+
+// pair reports whether the network's key is a key pair of the cloud's, which is
+// listed, rather than one that machines carry.
+func (sc *scenario) pair() bool { return sc.net.Key != "" && sc.net.Key != sc.key }
+
+// key adds a key to a network that has none, finds it again, starts a machine
+// with it, asks for another one, and deletes it.
+func (s *suite) key(t *testing.T) {
+	sc := s.begin(t, nil)
+	key := sc.key
+	sc.key = ""
+	bare := sc.ensureNetwork()
+	sc.kinds(sc.full(0))
+	sc.key = key
+	net := sc.ensureNetwork()
+	if bare.Key = net.Key; net != bare {
+		t.Errorf("with a key the network %+v became %+v", bare, net)
+	}
+	if again := sc.ensureNetwork(); again != net {
+		t.Errorf("ensure network gave %+v and then %+v", net, again)
+	}
+	sc.kinds(sc.full(0))
+	spec := sc.vmSpec(1)
+	vm := sc.createVM(spec)
+	sc.running(spec)
+	if s.VMKey == nil {
+		t.Log("NOT CHECKED: the endpoint does not tell the machine's key")
+	} else if got := s.VMKey(t, vm.ID); got != net.Key {
+		t.Errorf("the machine was made with the key %q, want %q", got, net.Key)
+	}
+	other := sc.networkSpec()
+	other.SSHKey = newKey(t)
+	switch got, err := sc.d.EnsureNetwork(t.Context(), other); {
+	case sc.pair():
+		wantFault(t, "another key", sc.d, err, cloud.ErrConflict, s.Region, other.Name)
+	case err != nil || got.Key != other.SSHKey:
+		t.Errorf("another key: got %q and %v", got.Key, err)
+	}
+	if !sc.pair() {
+		return
+	}
+	res := sc.find(cloud.KindKey)
+	if res.Name != net.Key {
+		t.Errorf("the key is listed as %q, and the network's is %q", res.Name, net.Key)
+	}
+	sc.deleteAll()
+	fatal(t, "delete a key that is gone", sc.d.Delete(t.Context(), res))
+	if slices.ContainsFunc(sc.list(), func(r cloud.Resource) bool { return r.Kind == cloud.KindKey }) {
+		t.Error("the key is listed again")
+	}
+}
