@@ -65,6 +65,17 @@ func ResolveImage(images []Image, wish string) (Image, error) {
 	return Image{}, fmt.Errorf("image %q: %w: no such image; near: %s", wish, ErrInvalid, nearest(wish, known))
 }
 
+// ResolveRegion returns the region of a name. The error wraps [ErrInvalid] and
+// names near regions.
+func ResolveRegion(regions []Region, name string) (Region, error) {
+	i := slices.IndexFunc(regions, func(r Region) bool { return r.Name == name })
+	if i < 0 {
+		return Region{}, fmt.Errorf("region %q: %w: no such region, or not for this account; near: %s", name, ErrInvalid,
+			nearest(name, names(regions, func(r Region) string { return r.Name })))
+	}
+	return regions[i], nil
+}
+
 // newer orders images by date, and by id where dates are equal, so that the
 // choice does not depend on the order of a listing.
 func newer(a, b Image) bool {

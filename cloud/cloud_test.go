@@ -209,3 +209,56 @@ func TestAPIError(t *testing.T) {
 		t.Errorf("got %q, want %q", err, want)
 	}
 }
+
+func TestResolveRegion(t *testing.T) {
+	regions := []cloud.Region{{Name: "us-east-1"}, {Name: "ap-northeast-1"}, {Name: "ap-northeast-2"}}
+	if r, err := cloud.ResolveRegion(regions, "us-east-1"); err != nil || r.Name != "us-east-1" {
+		t.Errorf("got %+v and %v", r, err)
+	}
+	_, err := cloud.ResolveRegion(regions, "ap-northeast-9")
+	if !errors.Is(err, cloud.ErrInvalid) || !strings.Contains(err.Error(), "near: ap-northeast-1, ap-northeast-2, us-east-1") {
+		t.Errorf("got %v, want the near ones first", err)
+	}
+}
+
+// bare has no capabilities, able has one, around seems to have two.
+type bare struct{ cloud.Driver }
+
+type able struct {
+	bare
+	cloud.Console
+}
+
+type around struct {
+	cloud.Driver
+	cloud.Console
+	cloud.Power
+	inner cloud.Driver
+}
+
+func (a around) Unwrap() cloud.Driver { return a.inner }
+
+func TestAs(t *testing.T) {
+	for _, tc := range []struct {
+		name           string
+		d              cloud.Driver
+		console, power bool
+	}{
+		{"none", bare{}, false, false},
+		{"its own", able{}, true, false},
+		{"a wrapper's alone", around{inner: bare{}}, false, false},
+		{"both", around{inner: able{}}, true, false},
+		{"a wrapper in another", around{inner: around{inner: able{}}}, true, false},
+	} {
+		c, console := cloud.As[cloud.Console](tc.d)
+		_, power := cloud.As[cloud.Power](tc.d)
+		if console != tc.console || power != tc.power {
+			t.Errorf("%s: console %t, power %t", tc.name, console, power)
+		}
+		if _, outer := tc.d.(around); console && outer {
+			if _, got := c.(around); !got {
+				t.Errorf("%s: the console is not the wrapper's", tc.name)
+			}
+		}
+	}
+}

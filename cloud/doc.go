@@ -3,6 +3,8 @@
 // in the folders below it, each of which confines one vendor's SDK, and
 // cloud/providers turns a configuration into one of them.
 //
+// What not every cloud has is a capability of its own, found by [As].
+//
 // # What a driver is not
 //
 // A [Driver] knows no policy. It does not retry, does not limit its rate, does

@@ -126,7 +126,7 @@ func (s *suite) unknownIDs(t *testing.T) {
 			t.Errorf("delete an unknown %s: %v", kind, err)
 		}
 	}
-	if c, ok := d.(cloud.Console); ok && !skip(t, "console of an unknown VM", s.Quirks.NoConsole) {
+	if c, ok := cloud.As[cloud.Console](d); ok && !skip(t, "console of an unknown VM", s.Quirks.NoConsole) {
 		_, err := c.ConsoleOutput(t.Context(), s.Region, s.UnknownID(cloud.KindVM))
 		wantFault(t, "console of an unknown VM", d, err, cloud.ErrNotFound, s.Region, s.UnknownID(cloud.KindVM))
 	}
@@ -160,7 +160,7 @@ func (s *suite) lifeCycle(t *testing.T) {
 		}
 	}
 	sc.kinds(sc.full(2))
-	if c, ok := sc.d.(cloud.Console); ok && !skip(t, "console", s.Quirks.NoConsole) {
+	if c, ok := cloud.As[cloud.Console](sc.d); ok && !skip(t, "console", s.Quirks.NoConsole) {
 		_, err := c.ConsoleOutput(t.Context(), s.Region, vms[a.Token].ID)
 		fatal(t, "console", err)
 	}
@@ -251,7 +251,7 @@ func (s *suite) wrongOrder(t *testing.T) {
 
 func (s *suite) stopAndStart(t *testing.T) {
 	sc := s.begin(t, nil)
-	p, ok := sc.d.(cloud.Power)
+	p, ok := cloud.As[cloud.Power](sc.d)
 	if !ok || skip(t, "stop and start", s.Quirks.NoStop) {
 		return
 	}

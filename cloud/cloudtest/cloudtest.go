@@ -42,7 +42,8 @@ type Target struct {
 	// NATKinds are what NetworkSpec.NAT adds to them. Default: nothing.
 	NATKinds []cloud.Kind
 	// VMKey returns the key that the endpoint itself says a machine was made
-	// with, in the form of Network.Key. Optional.
+	// with, in the form of Network.Key, "" if it does not show the machine yet.
+	// Optional.
 	VMKey func(t testing.TB, id string) string
 	// Timeout is how long a machine may take to run, and to be gone. Default 1 min.
 	Timeout time.Duration

@@ -3,6 +3,7 @@ package cloudtest
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -48,8 +49,13 @@ func (s *suite) key(t *testing.T) {
 	sc.running(spec)
 	if s.VMKey == nil {
 		t.Log("NOT CHECKED: the endpoint does not tell the machine's key")
-	} else if got := s.VMKey(t, vm.ID); got != net.Key {
-		t.Errorf("the machine was made with the key %q, want %q", got, net.Key)
+	} else {
+		sc.eventually("machine shown with its key", func() string {
+			if got := s.VMKey(t, vm.ID); got != net.Key {
+				return fmt.Sprintf("%q, want %q", got, net.Key)
+			}
+			return ""
+		})
 	}
 	other := sc.networkSpec()
 	other.SSHKey = newKey(t)

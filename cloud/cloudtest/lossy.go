@@ -100,7 +100,8 @@ func (l *Lossy) Others() int {
 	return l.reads + l.refused
 }
 
-var id = regexp.MustCompile(`[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}`)
+// id matches ids and the names that scenarios make up.
+var id = regexp.MustCompile(`[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}|[a-z_-]*(mesh|mcis)-[a-z0-9]{8}[a-z0-9_-]*`)
 
 // changing returns the name of a call that changes something, "" for others:
 // the Action of query protocols, else method and path.

@@ -12,7 +12,7 @@ import (
 func (s *suite) wayOut(t *testing.T) {
 	l := &Lossy{}
 	sc := s.begin(t, l)
-	nat, ok := sc.d.(cloud.NAT)
+	nat, ok := cloud.As[cloud.NAT](sc.d)
 	if !ok {
 		spec := sc.networkSpec()
 		spec.NAT = true

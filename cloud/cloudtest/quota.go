@@ -12,7 +12,7 @@ import (
 // them must show it.
 func (s *suite) quotas(t *testing.T) {
 	sc := s.begin(t, nil)
-	q, ok := sc.d.(cloud.Quoter)
+	q, ok := cloud.As[cloud.Quoter](sc.d)
 	if !ok {
 		t.Skip("the driver tells no quotas")
 	}
@@ -28,8 +28,8 @@ func (s *suite) quotas(t *testing.T) {
 		}
 		return used
 	}
-	before := read()
 	sc.ensureNetwork()
+	before := read()
 	sc.createVM(sc.vmSpec(0))
 	sc.running(sc.vmSpec(0))
 	sc.eventually("the machine counted", func() string {

@@ -63,7 +63,7 @@ func (s *suite) resolve(t testing.TB, d cloud.Driver) (spec, image string) {
 	if s.spec != "" {
 		return s.spec, s.image
 	}
-	c, ok := d.(cloud.Catalog)
+	c, ok := cloud.As[cloud.Catalog](d)
 	if !ok {
 		t.Fatal("the driver has no Catalog")
 	}
@@ -104,7 +104,7 @@ func (sc *scenario) networkSpec() cloud.NetworkSpec {
 
 // withNAT asks for a way out in all that follows, if the driver has one.
 func (sc *scenario) withNAT() *scenario {
-	_, sc.nat = sc.d.(cloud.NAT)
+	_, sc.nat = cloud.As[cloud.NAT](sc.d)
 	return sc
 }
 
