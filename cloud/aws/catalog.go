@@ -55,7 +55,7 @@ func (d *Driver) Specs(ctx context.Context, region string) ([]cloud.Spec, error)
 	for p.HasMorePages() {
 		page, err := p.NextPage(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("machine types in %s: %w", region, wrap("DescribeInstanceTypes", err))
+			return nil, fmt.Errorf("machine types in %s: %w", region, d.in(ctx, region, wrap("DescribeInstanceTypes", err)))
 		}
 		for _, t := range page.InstanceTypes {
 			if t.VCpuInfo == nil || t.MemoryInfo == nil {
@@ -94,7 +94,7 @@ func (d *Driver) Images(ctx context.Context, region string) ([]cloud.Image, erro
 		out, err = d.images(ctx, region, nil, []string{"debian-*", "ubuntu-*", "ubuntu/images/*"})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("images in %s: %w", region, err)
+		return nil, fmt.Errorf("images in %s: %w", region, d.in(ctx, region, err))
 	}
 	return out, nil
 }

@@ -20,6 +20,7 @@ func (d *Driver) Delete(ctx context.Context, res cloud.Resource) error {
 	steps := map[cloud.Kind]func(context.Context) error{
 		cloud.KindVM:            x.vm,
 		cloud.KindRouter:        x.gateway,
+		cloud.KindKey:           x.key,
 		cloud.KindSecurityGroup: x.group,
 		cloud.KindSubnet:        x.subnet,
 		cloud.KindNetwork:       x.vpc,
@@ -35,7 +36,7 @@ func (d *Driver) Delete(ctx context.Context, res cloud.Resource) error {
 	if errors.Is(err, cloud.ErrOwner) {
 		return err
 	}
-	return fmt.Errorf("delete %s %s in %s: %w", res.Kind, res.ID, res.Region, err)
+	return fmt.Errorf("delete %s %s in %s: %w", res.Kind, res.ID, res.Region, d.in(ctx, res.Region, err))
 }
 
 // deletion is one Delete under way. Its steps return nil or a not-found error

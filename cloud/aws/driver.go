@@ -1,15 +1,20 @@
 // Package aws is the driver of Amazon EC2.
 //
 // A network is a VPC whose one subnet has the same range, an internet gateway,
-// a default route in the VPC's main route table and a security group. All of
-// them are tagged in the call that creates them. EC2 takes a ClientToken for
+// a default route in the VPC's main route table, a security group and, for a
+// key, a key pair. All of them are tagged in the call that creates them. EC2 takes a ClientToken for
 // machines alone, so everything else is looked up by its tags first; inside a
 // VPC the subnet's range and the security group's name are natural keys that
-// EC2 gives out once.
+// EC2 gives out once, and so is a key pair's name in a region.
 //
 // A terminated machine stays visible for about an hour. List hides it, except
 // when EC2 itself ended it: then it is [cloud.VMFailed] with EC2's reason, and
 // Delete takes its tags away so that it leaves the list.
+//
+// The driver tells no quotas. The limit that machines count against, vCPUs of a
+// family, is known to the Service Quotas API alone; what EC2 itself tells
+// (DescribeAccountAttributes, max-instances) has had no effect since 2019:
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeAccountAttributes.html
 package aws
 
 import (

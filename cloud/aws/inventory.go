@@ -12,23 +12,23 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 )
 
-// List implements cloud.Driver by five calls, made at the same time.
+// List implements cloud.Driver by six calls, made at the same time.
 func (d *Driver) List(ctx context.Context, region string, owner cloud.Owner) ([]cloud.Resource, error) {
 	if owner.Mesh == "" {
 		return nil, fmt.Errorf("list %s: %w: the owner names no mesh", region, cloud.ErrInvalid)
 	}
 	l := lister{c: d.client(region), region: region, filters: ownerFilters(owner)}
-	parts := []func(context.Context) ([]cloud.Resource, error){l.vms, l.gateways, l.groups, l.subnets, l.vpcs}
+	parts := []func(context.Context) ([]cloud.Resource, error){l.vms, l.gateways, l.groups, l.subnets, l.vpcs, l.keys}
 	lists := make([][]cloud.Resource, len(parts))
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	for i, part := range parts {
 		g.Go(func() (err error) {
-			lists[i], err = part(ctx)
+			lists[i], err = part(gctx)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, fmt.Errorf("list %s: %w", region, err)
+		return nil, fmt.Errorf("list %s: %w", region, d.in(ctx, region, err))
 	}
 	var out []cloud.Resource
 	for _, l := range lists {
@@ -51,7 +51,7 @@ type lister struct {
 func (l lister) resource(kind cloud.Kind, id *string, tags []types.Tag) cloud.Resource {
 	m := tagMap(tags)
 	return cloud.Resource{
-		Kind: kind, Region: l.region, ID: aws.ToString(id), Name: m["Name"], Owner: cloud.OwnerOf(m), Tags: m,
+		Kind: kind, Region: l.region, ID: aws.ToString(id), Name: m[keyName], Owner: cloud.OwnerOf(m), Tags: m,
 	}
 }
 
@@ -67,7 +67,7 @@ func (l lister) vms(ctx context.Context) ([]cloud.Resource, error) {
 			continue // gone; EC2 shows it for another hour
 		}
 		r := l.resource(cloud.KindVM, i.InstanceId, i.Tags)
-		r.VM = &vm
+		r.VM, r.Labels = &vm, labels(r.Tags)
 		out = append(out, r)
 	}
 	return out, nil

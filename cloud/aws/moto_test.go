@@ -3,19 +3,23 @@ package aws_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/aws"
@@ -42,10 +46,12 @@ func TestMoto(t *testing.T) {
 		UnknownImage: "ami-0123456789abcdef0",
 		Tick:         20 * time.Millisecond,
 		Inventory:    func(t testing.TB, mesh string) []string { return tagged(t, endpoint, mesh) },
+		VMKey:        func(t testing.TB, id string) string { return keyOf(t, endpoint, []byte(credentialsFile), id) },
 		Quirks: cloudtest.Quirks{
 			DeletesInUse:  "moto deletes subnets, security groups and gateways that are in use",
 			IgnoresToken:  "moto ignores ClientToken",
 			NoCredentials: "moto accepts any credentials",
+			AnyRegion:     "moto breaks down (HTTP 500) over a region that it does not know",
 		},
 	})
 }
@@ -91,6 +97,24 @@ func tagged(t testing.TB, endpoint, mesh string) []string {
 	return left
 }
 
+// keyOf returns the name of the key pair that an instance was started with.
+func keyOf(t testing.TB, endpoint string, file []byte, id string) string {
+	t.Helper()
+	p := strings.Fields(string(file)) // [default] aws_access_key_id = ID aws_secret_access_key = SECRET
+	c := ec2.New(ec2.Options{
+		Region: "ap-northeast-2", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider(p[3], p[6], ""),
+	})
+	out, err := c.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	var api smithy.APIError
+	if errors.As(err, &api) && api.ErrorCode() == "InvalidInstanceID.NotFound" {
+		return ""
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return awssdk.ToString(out.Reservations[0].Instances[0].KeyName)
+}
+
 func newDriver(t testing.TB, cfg aws.Config) *aws.Driver {
 	t.Helper()
 	d, err := aws.New(t.Context(), cfg)
@@ -104,7 +128,7 @@ func newDriver(t testing.TB, cfg aws.Config) *aws.Driver {
 func unknownID(kind cloud.Kind) string {
 	prefix := map[cloud.Kind]string{
 		cloud.KindVM: "i", cloud.KindRouter: "igw", cloud.KindSecurityGroup: "sg",
-		cloud.KindSubnet: "subnet", cloud.KindNetwork: "vpc",
+		cloud.KindSubnet: "subnet", cloud.KindNetwork: "vpc", cloud.KindKey: "key",
 	}[kind]
 	return prefix + "-0123456789abcdef0"
 }

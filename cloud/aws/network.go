@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -16,11 +15,17 @@ import (
 )
 
 // EnsureNetwork implements cloud.Driver: VPC, internet gateway, subnet, default
-// route, security group, rules. Each step looks for what is there, then
+// route, security group, rules, key pair. Each step looks for what is there, then
 // creates what is missing with the mark on it.
 func (d *Driver) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (cloud.Network, error) {
 	if err := spec.Validate(); err != nil {
 		return cloud.Network{}, err
+	}
+	fail := func(what string, err error) (cloud.Network, error) {
+		return cloud.Network{}, fmt.Errorf("network %s in %s: %s: %w", spec.Name, spec.Region, what, d.in(ctx, spec.Region, err))
+	}
+	if spec.NAT {
+		return fail("way out", fmt.Errorf("%w: this driver makes no NAT gateways on aws", cloud.ErrInvalid))
 	}
 	n := network{c: d.client(spec.Region), spec: spec}
 	for _, step := range []struct {
@@ -33,12 +38,13 @@ func (d *Driver) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (clo
 		{"route", n.ensureRoute},
 		{"security group", n.ensureGroup},
 		{"security group rules", n.ensureRules},
+		{"key pair", n.ensureKey},
 	} {
 		if err := step.do(ctx); err != nil {
-			return cloud.Network{}, fmt.Errorf("network %s in %s: %s: %w", spec.Name, spec.Region, step.what, err)
+			return fail(step.what, err)
 		}
 	}
-	return cloud.Network{ID: n.vpc, SubnetID: n.subnet, SecurityGroup: aws.ToString(n.group.GroupId)}, nil
+	return cloud.Network{ID: n.vpc, SubnetID: n.subnet, SecurityGroup: aws.ToString(n.group.GroupId), Key: n.key}, nil
 }
 
 // network is one EnsureNetwork under way.
@@ -50,6 +56,7 @@ type network struct {
 	gateway string
 	subnet  string
 	group   types.SecurityGroup
+	key     string
 }
 
 // tags returns the mark and the name for an object of type kind.
@@ -297,39 +304,4 @@ func first[T any](items []T, id func(T) *string) T {
 
 func filter(name string, values ...string) types.Filter {
 	return types.Filter{Name: aws.String(name), Values: values}
-}
-
-// ownerFilters selects by mark; a zero MCIS selects every MCIS of the mesh.
-func ownerFilters(o cloud.Owner) []types.Filter {
-	f := []types.Filter{filter("tag:"+cloud.KeyMesh, literal(o.Mesh))}
-	if o.MCIS != "" {
-		f = append(f, filter("tag:"+cloud.KeyMCIS, literal(o.MCIS)))
-	}
-	return f
-}
-
-// literal escapes the wildcards of EC2's filters.
-func literal(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`).Replace(s)
-}
-
-func tagSpec(tags map[string]string, name string, kinds ...types.ResourceType) []types.TagSpecification {
-	list := []types.Tag{{Key: aws.String("Name"), Value: aws.String(name)}}
-	for k, v := range tags {
-		list = append(list, types.Tag{Key: aws.String(k), Value: aws.String(v)})
-	}
-	slices.SortFunc(list, func(a, b types.Tag) int { return cmp.Compare(*a.Key, *b.Key) })
-	out := make([]types.TagSpecification, 0, len(kinds))
-	for _, k := range kinds {
-		out = append(out, types.TagSpecification{ResourceType: k, Tags: list})
-	}
-	return out
-}
-
-func tagMap(tags []types.Tag) map[string]string {
-	m := make(map[string]string, len(tags))
-	for _, t := range tags {
-		m[aws.ToString(t.Key)] = aws.ToString(t.Value)
-	}
-	return m
 }

@@ -26,7 +26,7 @@ func (d *Driver) CreateVM(ctx context.Context, spec cloud.VMSpec) (cloud.VM, err
 	}
 	c := d.client(spec.Region)
 	fail := func(err error) (cloud.VM, error) {
-		return cloud.VM{}, fmt.Errorf("VM %s in %s: %w", spec.Name, spec.Region, err)
+		return cloud.VM{}, fmt.Errorf("VM %s in %s: %w", spec.Name, spec.Region, d.in(ctx, spec.Region, err))
 	}
 	inst, found, err := byToken(ctx, c, spec)
 	if err != nil {
@@ -101,7 +101,8 @@ func instances(ctx context.Context, c *ec2.Client, in *ec2.DescribeInstancesInpu
 }
 
 func runInput(spec cloud.VMSpec) *ec2.RunInstancesInput {
-	tags := spec.Owner.Tags()
+	tags := labelTags(spec.Labels)
+	maps.Copy(tags, spec.Owner.Tags())
 	maps.Copy(tags, map[string]string{cloud.KeyNode: spec.Node, cloud.KeyToken: spec.Token})
 	in := &ec2.RunInstancesInput{
 		ClientToken:  aws.String(spec.Token),
@@ -122,6 +123,9 @@ func runInput(spec cloud.VMSpec) *ec2.RunInstancesInput {
 		TagSpecifications: tagSpec(tags, spec.Name,
 			types.ResourceTypeInstance, types.ResourceTypeVolume, types.ResourceTypeNetworkInterface),
 	}
+	if spec.Network.Key != "" {
+		in.KeyName = aws.String(spec.Network.Key)
+	}
 	if spec.Zone != "" {
 		in.Placement = &types.Placement{AvailabilityZone: aws.String(spec.Zone)}
 	}
@@ -133,7 +137,7 @@ func machine(i types.Instance) cloud.VM {
 	tags := tagMap(i.Tags)
 	vm := cloud.VM{
 		ID:        aws.ToString(i.InstanceId),
-		Name:      tags["Name"],
+		Name:      tags[keyName],
 		Node:      tags[cloud.KeyNode],
 		Token:     tags[cloud.KeyToken],
 		PrivateIP: addr(i.PrivateIpAddress),
@@ -190,7 +194,7 @@ func failed(code string) bool {
 func (d *Driver) ConsoleOutput(ctx context.Context, region, id string) (string, error) {
 	out, err := d.client(region).GetConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(id)})
 	if err != nil {
-		return "", fmt.Errorf("VM %s in %s: %w", id, region, wrap("GetConsoleOutput", err))
+		return "", fmt.Errorf("VM %s in %s: %w", id, region, d.in(ctx, region, wrap("GetConsoleOutput", err)))
 	}
 	text, err := base64.StdEncoding.DecodeString(aws.ToString(out.Output))
 	if err != nil {
@@ -202,26 +206,26 @@ func (d *Driver) ConsoleOutput(ctx context.Context, region, id string) (string, 
 // Start implements cloud.Power.
 func (d *Driver) Start(ctx context.Context, region, id string) error {
 	_, err := d.client(region).StartInstances(ctx, &ec2.StartInstancesInput{InstanceIds: []string{id}})
-	return power("start", id, wrap("StartInstances", err))
+	return d.power(ctx, "start", region, id, wrap("StartInstances", err))
 }
 
 // Stop implements cloud.Power.
 func (d *Driver) Stop(ctx context.Context, region, id string) error {
 	_, err := d.client(region).StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{id}})
-	return power("stop", id, wrap("StopInstances", err))
+	return d.power(ctx, "stop", region, id, wrap("StopInstances", err))
 }
 
 // Reboot implements cloud.Power.
 func (d *Driver) Reboot(ctx context.Context, region, id string) error {
 	_, err := d.client(region).RebootInstances(ctx, &ec2.RebootInstancesInput{InstanceIds: []string{id}})
-	return power("reboot", id, wrap("RebootInstances", err))
+	return d.power(ctx, "reboot", region, id, wrap("RebootInstances", err))
 }
 
-func power(what, id string, err error) error {
+func (d *Driver) power(ctx context.Context, what, region, id string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s VM %s: %w", what, id, err)
+	return fmt.Errorf("%s VM %s in %s: %w", what, id, region, d.in(ctx, region, err))
 }
 
 // gone reports whether err says that the id names nothing: unknown, or not

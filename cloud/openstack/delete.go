@@ -52,6 +52,8 @@ func (x deletion) run(ctx context.Context) error {
 		return x.port(ctx)
 	case cloud.KindRouter:
 		return x.router(ctx)
+	case cloud.KindKey:
+		return x.key(ctx)
 	case cloud.KindSecurityGroup:
 		return x.group(ctx)
 	case cloud.KindSubnet:

@@ -2,7 +2,7 @@
 // Keystone v3.
 //
 // A network is a Neutron network, a subnet, a router with a gateway to the
-// external network, and a security group. A machine is a port with the planned
+// external network, a security group and, for a key, a key pair. A machine is a port with the planned
 // address, a server on that port and, if asked for, a floating IP on it.
 //
 // OpenStack has no idempotency tokens. Its databases are consistent, so a
@@ -14,8 +14,8 @@
 // anew, and a create of that earlier try which arrives late fails for want of
 // its port (docs/adr/0003-openstack-natural-key.md).
 //
-// The mark is on servers as metadata and elsewhere in the description, since
-// Neutron's tags need a second call.
+// The mark is on servers as metadata, in the name of a key pair and elsewhere in
+// the description, since Neutron's tags need a second call.
 package openstack
 
 import (
@@ -79,6 +79,8 @@ var (
 	_ cloud.Catalog = (*Driver)(nil)
 	_ cloud.Console = (*Driver)(nil)
 	_ cloud.Power   = (*Driver)(nil)
+	_ cloud.NAT     = (*Driver)(nil)
+	_ cloud.Quoter  = (*Driver)(nil)
 )
 
 // New returns a driver. It makes no request: the first call logs in. Errors

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/keypairs"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/floatingips"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/routers"
@@ -17,7 +18,7 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 )
 
-// List implements cloud.Driver by seven calls, made at the same time. A port or
+// List implements cloud.Driver by eight calls, made at the same time. A port or
 // floating IP of a listed machine is not listed beside it; one without a
 // machine is.
 func (d *Driver) List(ctx context.Context, name string, owner cloud.Owner) ([]cloud.Resource, error) {
@@ -44,6 +45,7 @@ type inventory struct {
 	groups   []groups.SecGroup
 	subnets  []subnets.Subnet
 	networks []networks.Network
+	keys     []keypairs.KeyPair
 }
 
 func read(ctx context.Context, r services, owner cloud.Owner) (inventory, error) {
@@ -81,6 +83,10 @@ func read(ctx context.Context, r services, owner cloud.Owner) (inventory, error)
 		inv.networks, err = all(ctx, "GET /networks", networks.List(r.network, networks.ListOpts{Description: mark}), networks.ExtractNetworks)
 		return err
 	})
+	g.Go(func() (err error) {
+		inv.keys, err = all(ctx, "GET /os-keypairs", keypairs.List(r.compute, nil), keypairs.ExtractKeyPairs)
+		return err
+	})
 	return inv, g.Wait()
 }
 
@@ -102,7 +108,7 @@ func (inv inventory) resources(region string, owner cloud.Owner) []cloud.Resourc
 		}
 		if res := add(cloud.KindVM, s.ID, s.Name, s.Metadata); res != nil {
 			vm := machine(s)
-			res.VM = &vm
+			res.VM, res.Labels = &vm, labels(s.Metadata)
 			byID[s.ID] = &vm
 			if vm.State != cloud.VMFailed || byName[s.Name] == nil {
 				byName[s.Name] = &vm
@@ -143,6 +149,9 @@ func (inv inventory) resources(region string, owner cloud.Owner) []cloud.Resourc
 	}
 	for _, v := range inv.networks {
 		add(cloud.KindNetwork, v.ID, v.Name, cloud.ParseDescription(v.Description))
+	}
+	for _, v := range inv.keys {
+		add(cloud.KindKey, v.Name, v.Name, keyOwner(v.Name).Tags())
 	}
 	return out
 }

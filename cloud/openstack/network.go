@@ -22,7 +22,7 @@ import (
 )
 
 // EnsureNetwork implements cloud.Driver: network, subnet, router with a
-// gateway, its interface, security group, rules. Each step looks for what is
+// gateway, its interface, security group, rules, key pair. Each step looks for what is
 // there, then creates what is missing with the mark on it.
 func (d *Driver) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (cloud.Network, error) {
 	if err := spec.Validate(); err != nil {
@@ -33,13 +33,13 @@ func (d *Driver) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (clo
 	}
 	r, err := d.in(ctx, spec.Region)
 	if err != nil {
-		return fail("login", err)
+		return fail(Provider, err)
 	}
 	out, err := d.externalNetwork(ctx, r)
 	if err != nil {
 		return fail("external network", err)
 	}
-	n := network{c: r.network, spec: spec, mark: spec.Owner.Description(), external: out}
+	n := network{c: r.network, compute: r.compute, spec: spec, mark: spec.Owner.Description(), external: out}
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error
@@ -50,6 +50,7 @@ func (d *Driver) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (clo
 		{"router interface", n.ensureInterface},
 		{"security group", n.ensureGroup},
 		{"security group rules", n.ensureRules},
+		{"key pair", n.ensureKey},
 	} {
 		if err := step.do(ctx); err != nil {
 			if errors.Is(err, cloud.ErrNotFound) {
@@ -58,18 +59,20 @@ func (d *Driver) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (clo
 			return fail(step.what, err)
 		}
 	}
-	return cloud.Network{ID: n.network, SubnetID: n.subnet, SecurityGroup: n.group.ID}, nil
+	return cloud.Network{ID: n.network, SubnetID: n.subnet, SecurityGroup: n.group.ID, Key: n.key}, nil
 }
 
 // network is one EnsureNetwork under way.
 type network struct {
 	c        *gophercloud.ServiceClient
+	compute  *gophercloud.ServiceClient
 	spec     cloud.NetworkSpec
 	mark     string // description of everything
 	external string // network that leads out
 
 	network, subnet, router string
 	group                   groups.SecGroup
+	key                     string
 }
 
 func (n *network) ensureNetwork(ctx context.Context) error {
@@ -146,7 +149,7 @@ func (n *network) ensureRouter(ctx context.Context) error {
 	if v, ok := oldest(have, n.ours, func(v routers.Router) (time.Time, string) { return v.CreatedAt, v.ID },
 		func(v routers.Router) string { return v.Name + "\x00" + v.Description }); ok {
 		n.router = v.ID
-		return nil
+		return n.checkSNAT(v)
 	}
 	made, err := routers.Create(ctx, n.c, routers.CreateOpts{
 		Name: n.spec.Name, Description: n.mark, GatewayInfo: &routers.GatewayInfo{NetworkID: n.external},
@@ -155,7 +158,7 @@ func (n *network) ensureRouter(ctx context.Context) error {
 		return wrap("POST /routers", err)
 	}
 	n.router = made.ID
-	return nil
+	return n.checkSNAT(*made)
 }
 
 func (n *network) ensureInterface(ctx context.Context) error {

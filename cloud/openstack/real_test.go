@@ -1,6 +1,7 @@
 package openstack_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -9,6 +10,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	gopenstack "github.com/gophercloud/gophercloud/v2/openstack"
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
+	"github.com/gophercloud/gophercloud/v2/openstack/config/clouds"
 
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/cloudtest"
@@ -61,8 +67,11 @@ func TestReal(t *testing.T) {
 		VCPU:        1,
 		MaxUserData: openstack.MaxUserData,
 		UnknownID:   unknownID,
-		Timeout:     5 * time.Minute,
-		Tick:        2 * time.Second,
+		VMKey: func(t testing.TB, id string) string {
+			return keyOf(t, "", file, cfg.Cloud, regions[0].Name, id)
+		},
+		Timeout: 5 * time.Minute,
+		Tick:    2 * time.Second,
 	})
 }
 
@@ -73,6 +82,31 @@ func newDriver(t testing.TB, cfg openstack.Config) *openstack.Driver {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// keyOf returns the name of the key pair that a server was made with.
+func keyOf(t testing.TB, endpoint string, file []byte, entry, region, id string) string {
+	t.Helper()
+	auth, _, _, err := clouds.Parse(clouds.WithCloudsYAML(bytes.NewReader(file)), clouds.WithCloudName(entry))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if endpoint != "" {
+		auth.IdentityEndpoint = endpoint + "/v3/"
+	}
+	client, err := gopenstack.AuthenticatedClient(t.Context(), auth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nova, err := gopenstack.NewComputeV2(client, gophercloud.EndpointOpts{Region: region})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := servers.Get(t.Context(), nova, id).Extract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.KeyName
 }
 
 // unknownID returns a well-formed id of nothing.

@@ -161,7 +161,7 @@ func (d *Driver) flavor(ctx context.Context, r services, name string) (string, e
 		specs = append(specs, spec(f))
 	}
 	if _, err := cloud.ResolveSpec(specs, name, 0, 0); err != nil {
-		return "", err
+		return "", fmt.Errorf("%s: %w", Provider, err)
 	}
 	d.known.mu.Lock()
 	d.known.flavors = byName

@@ -65,6 +65,9 @@ func TestSim(t *testing.T) {
 			}
 			return left
 		},
+		VMKey: func(t testing.TB, id string) string {
+			return keyOf(t, endpoint, sim.Credentials(), "cloudsim", simopenstack.Region, id)
+		},
 		SetFaults: func(_ testing.TB, want cloudtest.Faults) {
 			c := faults.Config{Throttle: want.Throttle, DropAfterCommit: want.Drop, AsyncFail: want.LateFail}
 			if want.VMQuota > 0 {

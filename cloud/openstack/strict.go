@@ -22,7 +22,7 @@ var (
 const maxAnswer = 64 << 20
 
 // listings are the collections that are listed, by the end of their path.
-var listings = [...]string{"servers", "flavors", "ports", "floatingips", "routers", "security-groups", "subnets", "networks", "images"}
+var listings = [...]string{"servers", "flavors", "ports", "floatingips", "routers", "security-groups", "subnets", "networks", "images", "os-keypairs"}
 
 // listing returns the name that the list in an answer has, "" if the request is
 // for something else.
@@ -30,7 +30,7 @@ func listing(req *http.Request) string {
 	path := strings.TrimSuffix(strings.TrimRight(req.URL.Path, "/"), "/detail")
 	for _, name := range listings {
 		if req.Method == http.MethodGet && strings.HasSuffix(path, "/"+name) {
-			return strings.ReplaceAll(name, "-", "_")
+			return strings.ReplaceAll(strings.TrimPrefix(name, "os-"), "-", "_")
 		}
 	}
 	return ""

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/keypairs"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/limits"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/floatingips"
@@ -113,16 +114,21 @@ func (c *creation) create(ctx context.Context) (servers.Server, error) {
 	if err := c.createPort(ctx); err != nil {
 		return servers.Server{}, err
 	}
-	meta := c.spec.Owner.Tags()
+	meta := metadata(c.spec.Labels)
+	maps.Copy(meta, c.spec.Owner.Tags())
 	maps.Copy(meta, map[string]string{cloud.KeyNode: c.spec.Node, cloud.KeyToken: c.spec.Token})
-	made, err := servers.Create(ctx, c.r.compute, servers.CreateOpts{
+	var opts servers.CreateOptsBuilder = servers.CreateOpts{
 		Name: c.spec.Name, ImageRef: c.spec.Image, FlavorRef: flavor,
 		AvailabilityZone: c.spec.Zone,
 		Networks:         []servers.Network{{Port: c.port}},
 		Metadata:         meta,
 		// Encoded here: gophercloud would leave alone what looks encoded.
 		UserData: []byte(base64.StdEncoding.EncodeToString(c.spec.UserData)),
-	}, nil).Extract()
+	}
+	if c.spec.Network.Key != "" {
+		opts = keypairs.CreateOptsExt{CreateOptsBuilder: opts, KeyName: c.spec.Network.Key}
+	}
+	made, err := servers.Create(ctx, c.r.compute, opts, nil).Extract()
 	if err = wrap("POST /servers", err); err == nil {
 		// The answer to a create has little more than the id.
 		made.Name, made.Metadata = c.spec.Name, meta

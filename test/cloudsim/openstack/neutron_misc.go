@@ -23,7 +23,7 @@ func extensions() []string {
 	return []string{
 		"address-scope", "allowed-address-pairs", "availability_zone", "binding", "external-net", "ext-gw-mode", "filter-validation",
 		"fip-port-details", "net-mtu", "net-mtu-writable", "network_availability_zone", "pagination", "port-security", "project-id",
-		"quotas", "router", "security-group", "sorting", "standard-attr-description", "standard-attr-revisions", "standard-attr-tag",
+		"quota_details", "quotas", "router", "security-group", "sorting", "standard-attr-description", "standard-attr-revisions", "standard-attr-tag",
 		"standard-attr-timestamp",
 	}
 }
@@ -57,14 +57,43 @@ func listZones(*call) (answer, error) {
 }
 
 func showQuota(c *call) (answer, error) {
-	d := map[string]any{"security_group_rule": -1, "subnetpool": -1, "rbac_policy": -1}
-	for kind, name := range map[string]string{
-		"network": "network", "subnet": "subnet", "port": "port", "router": "router", "publicIp": "floatingip", "securityGroup": "security_group",
+	d := map[string]any{}
+	for _, name := range []string{
+		"network", "subnet", "port", "router", "floatingip", "security_group", "security_group_rule", "subnetpool", "rbac_policy",
 	} {
-		d[name] = -1
-		if limit, ok := c.opts.Faults.Quota(Name, Region, kind); ok {
-			d[name] = limit
-		}
+		d[name] = c.limitOf(name)
+	}
+	return show(200, "quota", d)
+}
+
+// limitOf returns the limit of a kind of object by Neutron's name, -1 for none.
+func (c *Cloud) limitOf(name string) int {
+	kind := name
+	switch name {
+	case "floatingip":
+		kind = "publicIp"
+	case "security_group":
+		kind = "securityGroup"
+	}
+	if limit, ok := c.opts.Faults.Quota(Name, Region, kind); ok {
+		return limit
+	}
+	return -1
+}
+
+// showQuotaDetails tells the limits with what of them is used.
+func showQuotaDetails(c *call) (answer, error) {
+	if c.id() != c.project {
+		return answer{}, neutronFault(403, "PolicyNotAuthorized", "Only admin can view or configure quota")
+	}
+	used := map[string]int{
+		"network": own(&c.networks), "subnet": own(&c.subnets), "port": own(&c.ports), "router": own(&c.routers),
+		"floatingip": own(&c.floating), "security_group": own(&c.groups), "security_group_rule": own(c.ruleTable()),
+		"subnetpool": 0, "rbac_policy": 0,
+	}
+	d := map[string]any{}
+	for name, n := range used {
+		d[name] = map[string]int{"limit": c.limitOf(name), "used": n, "reserved": 0}
 	}
 	return show(200, "quota", d)
 }

@@ -65,6 +65,7 @@ func networkRoutes() []route {
 		{s, "GET", "/v2.0/extensions/{id}", showExtension, false},
 		{s, "GET", "/v2.0/availability_zones", listZones, false},
 		{s, "GET", "/v2.0/quotas/{id}", showQuota, false},
+		{s, "GET", "/v2.0/quotas/{id}/details.json", showQuotaDetails, false},
 		{s, "PUT", "/v2.0/routers/{id}/add_router_interface", addInterface, false},
 		{s, "PUT", "/v2.0/routers/{id}/remove_router_interface", removeInterface, false},
 		{s, "GET", "/v2.0/{collection}/{id}/tags", listTags, false},
