@@ -15,6 +15,10 @@ func (s *suite) wrongRegion(t *testing.T) {
 		return
 	}
 	sc := s.begin(t, nil)
+	catalog, ok := cloud.As[cloud.Catalog](sc.d)
+	if !ok {
+		t.Fatal("the driver has no Catalog")
+	}
 	wrong := s.Region[:len(s.Region)-1] + "9"
 	net := sc.networkSpec()
 	net.Region = wrong
@@ -25,8 +29,8 @@ func (s *suite) wrongRegion(t *testing.T) {
 		"list":           func(ctx context.Context) error { _, err := sc.d.List(ctx, wrong, sc.owner); return err },
 		"ensure network": func(ctx context.Context) error { _, err := sc.d.EnsureNetwork(ctx, net); return err },
 		"create VM":      func(ctx context.Context) error { _, err := sc.d.CreateVM(ctx, vm); return err },
-		"specs":          func(ctx context.Context) error { _, err := sc.d.(cloud.Catalog).Specs(ctx, wrong); return err },
-		"images":         func(ctx context.Context) error { _, err := sc.d.(cloud.Catalog).Images(ctx, wrong); return err },
+		"specs":          func(ctx context.Context) error { _, err := catalog.Specs(ctx, wrong); return err },
+		"images":         func(ctx context.Context) error { _, err := catalog.Images(ctx, wrong); return err },
 	} {
 		err := do(t.Context())
 		if errors.Is(err, cloud.ErrAuth) {
