@@ -25,11 +25,12 @@ func (s *suite) storm(t *testing.T) {
 	s.SetFaults(t, Faults{Throttle: 0.1, Drop: 0.05})
 	guarded := *s
 	guarded.New = func(t testing.TB, transport http.RoundTripper) cloud.Driver {
-		d, ok := s.New(t, transport).(guard.Driver)
+		opt := guard.Options{Pause: 5 * time.Millisecond, MaxPause: 50 * time.Millisecond, Rate: 1000, MinRate: 50}
+		d, ok := s.New(t, guard.NewTransport(transport, opt)).(guard.Driver)
 		if !ok {
 			t.Fatal("the driver has no Catalog")
 		}
-		return guard.New(d, guard.Options{Pause: 5 * time.Millisecond, MaxPause: 50 * time.Millisecond, Rate: 1000, MinRate: 50})
+		return guard.New(d, opt)
 	}
 	calm.suite = &guarded
 	l := &Lossy{}

@@ -10,11 +10,6 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 )
 
-type bucketKey struct {
-	region string
-	kind   kind
-}
-
 // bucket paces the calls of one kind in one region. It holds up to half a
 // second's tokens.
 //
@@ -43,19 +38,6 @@ func newBucket(most, least float64) *bucket {
 		turn: make(chan struct{}, 1), most: most, least: min(least, most),
 		rate: most, tokens: max(1, most/2), filled: time.Now(),
 	}
-}
-
-// bucket returns the bucket of a call.
-func (g *guarded) bucket(c call) *bucket {
-	key := bucketKey{c.region, c.kind}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	b := g.buckets[key]
-	if b == nil {
-		b = newBucket(g.opt.Rate, g.opt.MinRate)
-		g.buckets[key] = b
-	}
-	return b
 }
 
 // wait returns when a call may be made, in the order of arrival, or with the

@@ -16,9 +16,15 @@
 //
 // # Pacing
 //
-// Each kind of call in each region has a token bucket. Its rate is halved when
-// the cloud throttles and grows back with every success, so that many callers
-// together settle at what the cloud grants.
+// The driver's requests go through [Transport]: each kind of call in each region
+// has a token bucket there. Its rate is halved when the cloud throttles and
+// grows back with every success, so that many callers together settle at what
+// the cloud grants.
+//
+// # Secrets
+//
+// Neither the log nor the text of an error has a URL's query, a password in a
+// URL or long base64 in it: there are user-data, keys and signatures.
 package guard
 
 import (
@@ -27,7 +33,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/cbnet-io/cbnet/cloud"
@@ -41,8 +46,7 @@ type Driver interface {
 
 // Options tune a guard. Zero fields take their defaults.
 type Options struct {
-	// Account names the account in metrics and log. Buckets are never shared
-	// between guards, so one account should have one guard.
+	// Account names the account in metrics and log.
 	Account string
 	// Tries is how often a call is made at most. Default 8.
 	Tries int
@@ -52,12 +56,12 @@ type Options struct {
 	// ReadTimeout bounds one try of a call that changes nothing, WriteTimeout
 	// one of the others. Defaults 30 s, 2 min.
 	ReadTimeout, WriteTimeout time.Duration
-	// Rate is the most calls a second of each kind in each region, MinRate what
-	// throttling can reduce it to. Defaults 20, 0.5.
+	// Rate is the most requests a second of each kind in each region, MinRate
+	// what throttling can reduce it to. Defaults 50, 0.5.
 	Rate, MinRate float64
 	// Metrics count the calls; nil: none.
 	Metrics *Metrics
-	// Log gets each try at Debug; nil: none.
+	// Log gets each try and each request at Debug; nil: none.
 	Log *slog.Logger
 }
 
@@ -82,7 +86,7 @@ func (o Options) withDefaults() Options {
 		o.Tries = 8
 	}
 	if o.Rate <= 0 {
-		o.Rate = 20
+		o.Rate = 50
 	}
 	if o.MinRate <= 0 {
 		o.MinRate = 0.5
@@ -93,18 +97,16 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// New returns d, guarded.
+// New returns d, guarded. Its requests are paced if d makes them through a
+// [Transport].
 func New(d Driver, opt Options) cloud.Driver {
-	return &guarded{d: d, opt: opt.withDefaults(), buckets: map[bucketKey]*bucket{}}
+	return &guarded{d: d, opt: opt.withDefaults()}
 }
 
 // guarded is a guarded driver. It is safe for concurrent use.
 type guarded struct {
 	d   Driver
 	opt Options
-
-	mu      sync.Mutex // guards buckets
-	buckets map[bucketKey]*bucket
 }
 
 // call says what is called.
@@ -115,7 +117,7 @@ type call struct {
 	object string // name or id, for the log
 }
 
-// kind of a call: each has a bucket of its own.
+// kind of a call: it decides how long a try may take and what is worth another.
 type kind string
 
 const (
@@ -129,14 +131,11 @@ const (
 
 // do makes a call until it succeeds, fails for good or has been tried enough.
 func (g *guarded) do(ctx context.Context, c call, try func(context.Context) error) error {
-	b := g.bucket(c)
 	for n := 1; ; n++ {
-		if err := b.wait(ctx); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("%s: %w: %w", c.name, cloud.ErrThrottled, err) // nothing was sent
 		}
-		err := g.once(ctx, c, n, try)
-		b.heed(err)
-		g.opt.Metrics.rate(g, c, b)
+		err := clean(g.once(ctx, c, n, try))
 		if err == nil || ctx.Err() != nil || !again(c, n, err) {
 			return err
 		}
@@ -163,15 +162,15 @@ func (g *guarded) once(ctx context.Context, c call, n int, try func(context.Cont
 	if c.kind == kindRead || c.kind == kindCatalog {
 		timeout = g.opt.ReadTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+	tryCtx, s := g.begin(ctx, c, timeout)
 	start := time.Now()
-	err := try(ctx)
+	err := s.done(tryCtx, try(tryCtx))
 	took := time.Since(start)
+	s.heed(err)
 	g.opt.Metrics.call(g, c, took, err)
 	// Names and ids alone: a spec holds user-data, and that a token.
 	g.opt.Log.Debug("cloud call", "provider", g.d.Provider(), "account", g.opt.Account, "region", c.region,
-		"call", c.name, "object", c.object, "try", n, "took", took, "err", err)
+		"call", c.name, "object", c.object, "try", n, "took", took, "err", clean(err))
 	return err
 }
 

@@ -58,6 +58,8 @@ type Config struct {
 	// Transport carries the requests. Default: http.DefaultTransport with the
 	// TLS settings of the credentials.
 	Transport http.RoundTripper
+	// Wrap goes around the transport. Default: nothing.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // Driver is one project of an OpenStack. It is safe for concurrent use.
@@ -102,9 +104,13 @@ func New(_ context.Context, cfg Config) (*Driver, error) {
 	}
 	c.auth.IdentityEndpoint = strings.TrimSuffix(strings.TrimRight(c.auth.IdentityEndpoint, "/"), "/v3") + "/v3/"
 	c.auth.AllowReauth = c.auth.TokenID == ""
+	rt := transport(cfg.Transport, c.tls)
+	if cfg.Wrap != nil {
+		rt = cfg.Wrap(rt)
+	}
 	d := &Driver{
 		region: c.region, external: cfg.ExternalNetwork, auth: c.auth, iface: c.iface,
-		client: http.Client{Transport: strict{transport(cfg.Transport, c.tls)}},
+		client: http.Client{Transport: strict{rt}},
 		login:  make(chan struct{}, 1),
 	}
 	if cfg.Region != "" {

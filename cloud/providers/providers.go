@@ -35,6 +35,9 @@ type Config struct {
 	Transport http.RoundTripper // default http.DefaultTransport
 	Metrics   *guard.Metrics    // nil: none
 	Log       *slog.Logger      // nil: none
+
+	// pace goes around the transport of a driver that makes its own.
+	pace func(http.RoundTripper) http.RoundTripper
 }
 
 // LogValue implements slog.LogValuer: credentials never reach a log.
@@ -50,11 +53,20 @@ func New(ctx context.Context, cfg Config) (cloud.Driver, error) {
 	if len(cfg.Credentials) == 0 && !cfg.Ambient {
 		return nil, fmt.Errorf("provider %s: %w: no credentials", cfg.Provider, cloud.ErrInvalid)
 	}
+	opt := guard.Options{Account: cfg.Account, Metrics: cfg.Metrics, Log: cfg.Log}
+	given := cfg.Transport
+	cfg.Transport = guard.NewTransport(given, opt)
+	cfg.pace = func(next http.RoundTripper) http.RoundTripper {
+		if given != nil {
+			next = given
+		}
+		return guard.NewTransport(next, opt)
+	}
 	d, err := driver(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return guard.New(d, guard.Options{Account: cfg.Account, Metrics: cfg.Metrics, Log: cfg.Log}), nil
+	return guard.New(d, opt), nil
 }
 
 func driver(ctx context.Context, cfg Config) (guard.Driver, error) {
@@ -66,7 +78,7 @@ func driver(ctx context.Context, cfg Config) (guard.Driver, error) {
 		})
 	case openstack.Provider:
 		return openstack.New(ctx, openstack.Config{
-			Region: cfg.Region, Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Transport: cfg.Transport,
+			Region: cfg.Region, Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Wrap: cfg.pace,
 		})
 	}
 	return nil, fmt.Errorf("provider %q: %w: want one of %s", cfg.Provider, cloud.ErrInvalid, strings.Join(Names(), ", "))

@@ -150,6 +150,26 @@ func TestNoInit(t *testing.T) {
 	})
 }
 
+// TestCapabilitiesThroughWrappers: a type assertion does not see the optional
+// capabilities of a guarded driver; cloud.As does.
+func TestCapabilitiesThroughWrappers(t *testing.T) {
+	capabilities := []string{"Catalog", "Console", "Power", "NAT", "Quoter", "Pricer"}
+	each(t, func(path string, f *ast.File) {
+		ast.Inspect(f, func(n ast.Node) bool {
+			assert, ok := n.(*ast.TypeAssertExpr)
+			if !ok {
+				return true
+			}
+			if sel, ok := assert.Type.(*ast.SelectorExpr); ok && slices.Contains(capabilities, sel.Sel.Name) {
+				if pkg, ok := sel.X.(*ast.Ident); ok && pkg.Name == "cloud" {
+					t.Errorf("%s asserts the type cloud.%s: use cloud.As", path, sel.Sel.Name)
+				}
+			}
+			return true
+		})
+	})
+}
+
 // each parses every non-test file of the module.
 func each(t *testing.T, do func(path string, f *ast.File)) {
 	t.Helper()
