@@ -118,7 +118,8 @@ func changing(req *http.Request, body []byte) string {
 	case action != "":
 		return action
 	case req.Method == http.MethodGet, req.Method == http.MethodHead,
-		strings.HasSuffix(req.URL.Path, "/auth/tokens"), strings.HasSuffix(req.URL.Path, "/token"): // Keystone; OAuth 2.0
+		strings.HasSuffix(req.URL.Path, "/auth/tokens"), strings.HasSuffix(req.URL.Path, "/token"), // Keystone; OAuth 2.0
+		strings.HasSuffix(req.URL.Path, "/wait"): // for an operation of Compute Engine's
 		return ""
 	}
 	return req.Method + " " + id.ReplaceAllString(req.URL.Path, "{id}")
