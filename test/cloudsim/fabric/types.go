@@ -71,8 +71,8 @@ type VM struct {
 	MAC       net.HardwareAddr // nil = derived from PrivateIP
 	MTU       int              // bytes; 0 = the network's
 
-	// Datasource is the cloud-init datasource that the guest uses: "Ec2",
-	// "OpenStack" or "AliYun".
+	// Datasource is the cloud-init datasource that the guest uses: "AliYun",
+	// "Ec2", "GCE" or "OpenStack".
 	Datasource string
 
 	// Product is what the guest's firmware calls the machine (DMI):
