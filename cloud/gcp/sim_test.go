@@ -67,18 +67,20 @@ func unknownID(kind cloud.Kind) string {
 }
 
 // TestSim runs the suite against the simulated Compute Engine. It honours
-// everything and has no quirks.
+// everything and has no quirks. Every request and every reply that the driver
+// sees is as Google's discovery document describes it.
 func TestSim(t *testing.T) {
 	t.Parallel()
 	s := open(t)
+	google := newGoogle(t)
 	const region = "asia-northeast3"
 	cloudtest.Run(t, cloudtest.Target{
 		New: func(t testing.TB, transport http.RoundTripper) cloud.Driver {
-			return newDriver(t, gcp.Config{Endpoint: s.url, Credentials: s.sim.Credentials(), Transport: transport})
+			return newDriver(t, gcp.Config{Endpoint: s.url, Credentials: s.sim.Credentials(), Transport: google.check(t, transport)})
 		},
 		NewWrong: func(t testing.TB) cloud.Driver {
 			wrong := strings.Replace(string(s.sim.UserCredentials()), "1//", "1//wrong", 1)
-			return newDriver(t, gcp.Config{Endpoint: s.url, Credentials: []byte(wrong)})
+			return newDriver(t, gcp.Config{Endpoint: s.url, Credentials: []byte(wrong), Transport: google.check(t, nil)})
 		},
 		Region:       region,
 		Image:        "debian-12",
