@@ -6,6 +6,7 @@ import (
 	"github.com/cbnet-io/cbnet/test/cloudsim/aws"
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
+	"github.com/cbnet-io/cbnet/test/cloudsim/gcp"
 	"github.com/cbnet-io/cbnet/test/cloudsim/openstack"
 	"github.com/cbnet-io/cbnet/test/cloudsim/sim"
 )
@@ -20,6 +21,7 @@ type served struct {
 func newClouds(f *fabric.Fabric, i *faults.Injector, base string, log *slog.Logger) []served {
 	return []served{
 		{aws.New(aws.Options{Fabric: f, Faults: i, Log: log.With("component", "aws")}), base + "/aws"},
+		{gcp.New(gcp.Options{Fabric: f, Faults: i, URL: base + "/gcp", Log: log.With("component", "gcp")}), base + "/gcp"},
 		{openstack.New(openstack.Options{Fabric: f, Faults: i, URL: base + "/openstack", Log: log.With("component", "openstack")}), base + "/openstack/v3"},
 	}
 }

@@ -17,6 +17,13 @@ import (
 // maxBatch is how many calls a batch may have.
 const maxBatch = 1000
 
+// batchPath is where batches are sent to.
+const batchPath = "/batch/compute/v1"
+
+// RootPath is the path at the root of a server by which gcloud sends batches,
+// wherever the API is served.
+func (c *Cloud) RootPath() string { return batchPath }
+
 // serveBatch answers several calls in one: a multipart body whose parts are
 // HTTP requests, answered by parts that are HTTP responses. The faults of the
 // calls inside are answers, as there is one connection for all.

@@ -146,14 +146,16 @@ func imageOfFamily(project, family string) (image, bool) {
 	return best, best.name != ""
 }
 
-// imageOf finds the image that a field refers to, by name or by family.
+// imageOf finds the image that a field refers to: by name, by family, or by the
+// view that a zone has of a family.
 func (c *call) imageOf(field, ref string) (image, error) {
 	id, path, ok := c.p.parseRef(ref)
-	if !ok || !strings.HasPrefix(path, "global/images/") {
+	isFamily := strings.HasPrefix(path, "global/images/family/") || strings.Contains(path, "/imageFamilyViews/")
+	if !ok || !isFamily && !strings.HasPrefix(path, "global/images/") {
 		return image{}, invalid(field, ref, "The URL is malformed.")
 	}
-	if family, ok := strings.CutPrefix(path, "global/images/family/"); ok {
-		img, ok := imageOfFamily(id, family)
+	if isFamily {
+		img, ok := imageOfFamily(id, base(path))
 		if !ok {
 			return image{}, notFound("projects/" + id + "/" + path)
 		}

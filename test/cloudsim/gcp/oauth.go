@@ -28,6 +28,7 @@ const (
 	userID       = "cloudsim.apps.googleusercontent.com"
 	userSecret   = "secret"
 	userRefresh  = "1//cloudsim"
+	googleToken  = "https://oauth2.googleapis.com/token" // some clients name it whatever the key file says
 	grantJWT     = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 	grantRefresh = "refresh_token"
 )
@@ -161,7 +162,7 @@ func (c *Cloud) checkAssertion(jwt string) error {
 	}
 	now, issued, ends := c.now(), time.Unix(claims.Iat, 0), time.Unix(claims.Exp, 0)
 	switch {
-	case claims.Iss != serviceAccount(c.opts.Project), claims.Aud != c.opts.URL+"/token",
+	case claims.Iss != serviceAccount(c.opts.Project), claims.Aud != c.opts.URL+"/token" && claims.Aud != googleToken,
 		issued.After(now.Add(clockSkew)), !ends.After(now), ends.Sub(issued) > assertionLife+clockSkew:
 		return bad
 	case !strings.Contains(claims.Scope, "/auth/cloud-platform") && !strings.Contains(claims.Scope, "/auth/compute"):

@@ -49,7 +49,7 @@ func (c *Cloud) Handler() http.Handler {
 		mux.HandleFunc(method+" "+apiPath+path, func(w http.ResponseWriter, r *http.Request) { c.serve(act, w, r) })
 	}
 	mux.HandleFunc("POST /token", c.token)
-	mux.HandleFunc("POST /batch/compute/v1", func(w http.ResponseWriter, r *http.Request) { serveBatch(mux, w, r) })
+	mux.HandleFunc("POST "+batchPath, func(w http.ResponseWriter, r *http.Request) { serveBatch(mux, w, r) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Not Found", http.StatusNotFound) })
 	return mux
 }
