@@ -3,6 +3,7 @@ package gcp_test
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -122,4 +123,79 @@ func dig(v any, path ...any) any {
 func text(v any, path ...any) string {
 	s, _ := dig(v, path...).(string)
 	return s
+}
+
+// client calls the API by plain HTTP.
+type client struct {
+	url   string // of the project
+	token string // bearer, "" for none
+}
+
+func (s *site) client(t *testing.T) *client {
+	t.Helper()
+	return &client{url: s.url + "/compute/v1/projects/cloudsim/"}
+}
+
+// call makes a request and returns status and body.
+func (c *client) call(t *testing.T, method, path, body string) (int, any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, c.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var v any
+	if resp.StatusCode != http.StatusNoContent {
+		if err := json.NewDecoder(resp.Body).Decode(&v); err != nil {
+			t.Fatalf("%s %s: %d and %v", method, path, resp.StatusCode, err)
+		}
+	}
+	return resp.StatusCode, v
+}
+
+func (c *client) get(t *testing.T, path string) any {
+	t.Helper()
+	status, v := c.call(t, http.MethodGet, path, "")
+	if status != http.StatusOK {
+		t.Fatalf("GET %s: %d %v", path, status, v)
+	}
+	return v
+}
+
+// done makes a change and waits until its operation has ended without failure.
+func (c *client) done(t *testing.T, method, path, body string) any {
+	t.Helper()
+	status, op := c.call(t, method, path, body)
+	if status != http.StatusOK {
+		t.Fatalf("%s %s: %d %v", method, path, status, op)
+	}
+	_, at, _ := strings.Cut(text(op, "selfLink"), "/projects/cloudsim/")
+	status, op = c.call(t, http.MethodPost, at+"/wait", "")
+	if status != http.StatusOK || text(op, "status") != "DONE" || dig(op, "error") != nil {
+		t.Fatalf("%s %s: %d %v", method, path, status, op)
+	}
+	return op
+}
+
+// refused makes a request that must be refused with a reason.
+func (c *client) refused(t *testing.T, reason string, method, path, body string) {
+	t.Helper()
+	status, v := c.call(t, method, path, body)
+	if got := text(v, "error", "errors", 0, "reason"); status < 400 || got != reason {
+		t.Errorf("%s %s %s: got %d %v, want %s", method, path, body, status, v, reason)
+	}
+}
+
+// land makes a network and a subnetwork of a name.
+func (c *client) land(t *testing.T, name string) {
+	t.Helper()
+	c.done(t, http.MethodPost, "global/networks", `{"name": "`+name+`", "autoCreateSubnetworks": false}`)
+	c.done(t, http.MethodPost, "regions/us-central1/subnetworks", `{"name": "`+name+`", "network": "global/networks/`+name+`", "ipCidrRange": "10.0.1.0/24"}`)
 }

@@ -326,7 +326,7 @@ func (c *call) boot(i *instance) error {
 	}
 	return c.opts.Fabric.StartVM(c.ctx, fabric.VM{
 		ID: i.key(), Hostname: i.name, NetworkID: i.subnet.fabricID(), PrivateIP: i.ip, Subnet: i.subnet.cidr, MAC: i.mac(),
-		Datasource: "GCE", Metadata: c.p.metadataService(i),
+		Datasource: "GCE", Product: "Google Compute Engine", Metadata: c.p.metadataService(i),
 	})
 }
 
