@@ -19,7 +19,7 @@ type guestFile struct {
 func guestFiles(v VM) map[string]guestFile {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails, by its contract
-	return map[string]guestFile{
+	files := map[string]guestFile{
 		"etc/machine-id":                       {hex.EncodeToString(id) + "\n", 0o444},
 		"etc/hostname":                         {v.Hostname + "\n", 0o644},
 		"etc/hosts":                            {hosts(v), 0o644},
@@ -29,7 +29,14 @@ func guestFiles(v VM) map[string]guestFile {
 		"usr/local/sbin/reboot":                {"#!/bin/sh\n# To PID 1: restart the machine.\nexec kill -INT 1\n", 0o755},
 		"usr/local/sbin/poweroff":              {"#!/bin/sh\n# To PID 1: switch the machine off.\nexec kill -TERM 1\n", 0o755},
 	}
+	if v.Agent != "" {
+		files[strings.TrimPrefix(agentPath, "/")] = guestFile{v.Agent, 0o755}
+	}
+	return files
 }
+
+// agentPath is where the image has VM.Agent.
+const agentPath = "/usr/local/sbin/guest-agent"
 
 // hosts is the list of names that a VM knows, in place of a name server: Google's
 // machines find their metadata service by name.

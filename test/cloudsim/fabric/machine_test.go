@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -240,4 +241,33 @@ reboot
 	until(t, 30*time.Second, func() (bool, string) {
 		return f.VMState("i-1") == fabric.StateStopped, string(f.VMState("i-1"))
 	})
+}
+
+// TestAgent boots a machine whose image has a program of its own in place of
+// cloud-init: it runs at every boot, and knows the machine by its firmware.
+func TestAgent(t *testing.T) {
+	f := open(t)
+	ctx := t.Context()
+	if err := f.AddNetwork(ctx, fabric.Network{ID: "n", CIDR: netip.MustParsePrefix("10.0.1.0/24")}); err != nil {
+		t.Fatal(err)
+	}
+	vm := fabric.VM{ID: "a", Hostname: "host-a", NetworkID: "n", PrivateIP: netip.MustParseAddr("10.0.1.5"), Datasource: "GCE", Product: "Google Compute Engine",
+		Agent: "#!/bin/sh\ncommand -v cloud-init; echo \"$1 of $(hostname) on $(cat /sys/class/dmi/id/product_name), $(getent hosts metadata.google.internal)\"\n"}
+	if err := f.StartVM(ctx, vm); err != nil {
+		t.Fatal(err)
+	}
+	for boots := 1; boots <= 2; boots++ {
+		consoleSays(t, f, "a", "vm-init: booted in", boots)
+		out := string(f.Console("a"))
+		if strings.Contains(out, "/cloud-init") {
+			t.Fatalf("there is a cloud-init: %s", out)
+		}
+		const says = "startup of host-a on Google Compute Engine, 169.254.169.254 metadata.google.internal metadata"
+		if n := strings.Count(strings.Join(strings.Fields(out), " "), says); n != boots {
+			t.Fatalf("%d times %q, want %d: %s", n, says, boots, out)
+		}
+		if err := f.RebootVM(ctx, "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -75,6 +75,11 @@ type VM struct {
 	// "Ec2", "GCE" or "OpenStack".
 	Datasource string
 
+	// Agent is a program, all of it, that an image has in place of cloud-init: it
+	// is called with the argument "startup" at the end of every boot, and
+	// Datasource says nothing. Empty = the image has cloud-init.
+	Agent string
+
 	// Product is what the guest's firmware calls the machine (DMI):
 	// /sys/class/dmi/id/product_name. Empty = there is no such file, or the
 	// host's.

@@ -96,7 +96,7 @@ func (v *VM) complete(n *network) error {
 	if v.ID == "" {
 		return fmt.Errorf("machine %s: wants an id", v.Hostname)
 	}
-	if !slices.Contains(datasources, v.Datasource) {
+	if v.Agent == "" && !slices.Contains(datasources, v.Datasource) {
 		return fmt.Errorf("machine %s: datasource %q: want one of %v", v.ID, v.Datasource, datasources)
 	}
 	if !v.Subnet.IsValid() {

@@ -55,6 +55,10 @@ type Options struct {
 	// Hidden is how long after its insertion an instance is not shown by its
 	// name or id, though it is listed (eventual consistency); 0 is never.
 	Hidden time.Duration
+	// Agent is the program that runs start-up scripts on images without
+	// cloud-init, in place of an imitation: google_metadata_script_runner of
+	// Google's guest agent.
+	Agent string
 	// Log takes what happens; nil is nowhere.
 	Log *slog.Logger
 	// Now tells the time; nil is the clock.

@@ -3,6 +3,7 @@ package gcp
 import (
 	"cmp"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"maps"
 	"net"
@@ -326,8 +327,20 @@ func (c *call) boot(i *instance) error {
 	}
 	return c.opts.Fabric.StartVM(c.ctx, fabric.VM{
 		ID: i.key(), Hostname: i.name, NetworkID: i.subnet.fabricID(), PrivateIP: i.ip, Subnet: i.subnet.cidr, MAC: i.mac(),
-		Datasource: "GCE", Product: "Google Compute Engine", Metadata: c.p.metadataService(i),
+		Datasource: "GCE", Agent: c.agent(i), Product: "Google Compute Engine", Metadata: c.p.metadataService(i),
 	})
+}
+
+//go:embed agent.sh
+var guestAgent string
+
+// agent is what an instance's image has in place of cloud-init: Debian's have
+// Google's guest agent alone.
+func (c *Cloud) agent(i *instance) string {
+	if i.image.project != "debian-cloud" {
+		return ""
+	}
+	return cmp.Or(c.opts.Agent, guestAgent)
 }
 
 // mac is the address of an instance's interface: 42:01 and the IPv4 address, as

@@ -118,7 +118,7 @@ func order(name, ip string, public bool, userData string) string {
 		access = `, "accessConfigs": [{"type": "ONE_TO_ONE_NAT"}]`
 	}
 	return fmt.Sprintf(`{"name": %q, "machineType": "zones/us-central1-a/machineTypes/e2-small",
-		"disks": [{"boot": true, "autoDelete": true, "initializeParams": {"sourceImage": "projects/debian-cloud/global/images/family/debian-12"}}],
+		"disks": [{"boot": true, "autoDelete": true, "initializeParams": {"sourceImage": "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64"}}],
 		"networkInterfaces": [{"subnetwork": "regions/us-central1/subnetworks/shop", "networkIP": %q%s}],
 		"metadata": {"items": [{"key": "user-data", "value": %q}]}}`, name, ip, access, userData)
 }
