@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,6 +148,7 @@ func consoleSays(t *testing.T, f *fabric.Fabric, id, text string, times int) {
 // bootScript is user-data that leaves a service behind, as an installer would:
 // an init script that is started now and at each boot.
 const bootScript = `#!/bin/sh
+echo "this is $(cat /sys/class/dmi/id/product_name), $(ls /sys/class/dmi/id | wc -w) of $(ls /sys/class/net | tr '\n' ' ')" > /dev/console
 mkdir -p /root && echo "ran on $(hostname) as $(id -u), sees $(ls -A /home /srv | wc -w)" | tee -a /root/ran > /dev/console
 cat > /etc/init.d/hello <<'END'
 #!/bin/sh
@@ -163,11 +163,12 @@ func TestMachineLife(t *testing.T) {
 	ctx := t.Context()
 	addNet(t, f, "net")
 	v := vm("i-1", "10.0.1.5")
-	v.Metadata = ec2("i-1", bootScript)
+	v.Metadata, v.Product = ec2("i-1", bootScript), "A Machine"
 	if err := f.StartVM(ctx, v); err != nil {
 		t.Fatal(err)
 	}
-	consoleSays(t, f, "i-1", "ran on host-i-1 as 0, sees 2", 1) // the names of two empty directories
+	consoleSays(t, f, "i-1", "ran on host-i-1 as 0, sees 2", 1)    // the names of two empty directories
+	consoleSays(t, f, "i-1", "this is A Machine, 1 of eth0 lo", 1) // and the kernel's own files beside it
 	consoleSays(t, f, "i-1", "vm-init: booted", 1)
 	if out, err := inVM(ctx, f, "i-1", "ip", "-br", "address", "show", "eth0"); err != nil || !strings.Contains(out, "10.0.1.5/24") {
 		t.Errorf("address of eth0: %s, %v", out, err)
@@ -248,25 +249,24 @@ reboot
 func TestAgent(t *testing.T) {
 	f := open(t)
 	ctx := t.Context()
-	if err := f.AddNetwork(ctx, fabric.Network{ID: "n", CIDR: netip.MustParsePrefix("10.0.1.0/24")}); err != nil {
-		t.Fatal(err)
-	}
-	vm := fabric.VM{ID: "a", Hostname: "host-a", NetworkID: "n", PrivateIP: netip.MustParseAddr("10.0.1.5"), Datasource: "GCE", Product: "Google Compute Engine",
-		Agent: "#!/bin/sh\ncommand -v cloud-init; echo \"$1 of $(hostname) on $(cat /sys/class/dmi/id/product_name), $(getent hosts metadata.google.internal)\"\n"}
-	if err := f.StartVM(ctx, vm); err != nil {
+	addNet(t, f, "net")
+	v := vm("i-1", "10.0.1.5")
+	v.Datasource, v.Product = "GCE", "Google Compute Engine"
+	v.Agent = "#!/bin/sh\ncommand -v cloud-init; echo \"$1 of $(hostname) on $(cat /sys/class/dmi/id/product_name), $(getent hosts metadata.google.internal)\"\n"
+	if err := f.StartVM(ctx, v); err != nil {
 		t.Fatal(err)
 	}
 	for boots := 1; boots <= 2; boots++ {
-		consoleSays(t, f, "a", "vm-init: booted in", boots)
-		out := string(f.Console("a"))
+		consoleSays(t, f, "i-1", "vm-init: booted in", boots)
+		out := string(f.Console("i-1"))
 		if strings.Contains(out, "/cloud-init") {
 			t.Fatalf("there is a cloud-init: %s", out)
 		}
-		const says = "startup of host-a on Google Compute Engine, 169.254.169.254 metadata.google.internal metadata"
+		const says = "startup of i-1 on Google Compute Engine, 169.254.169.254 metadata.google.internal metadata"
 		if n := strings.Count(strings.Join(strings.Fields(out), " "), says); n != boots {
 			t.Fatalf("%d times %q, want %d: %s", n, says, boots, out)
 		}
-		if err := f.RebootVM(ctx, "a"); err != nil {
+		if err := f.RebootVM(ctx, "i-1"); err != nil {
 			t.Fatal(err)
 		}
 	}
