@@ -2,7 +2,10 @@ package gcp
 
 import (
 	"context"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -55,8 +58,8 @@ func newCredentials(cfg Config, transport http.RoundTripper) (*auth.Credentials,
 	// the file says.
 	switch credentials.CredType(f.Type) {
 	case credentials.ServiceAccount:
-		if f.Email == "" || f.Key == "" {
-			return fail("service_account: client_email and private_key are needed")
+		if f.Email == "" || !isKey(f.Key) {
+			return fail("service_account: client_email and private_key, an RSA key in PEM, are needed")
 		}
 	case credentials.AuthorizedUser:
 		if f.ClientID == "" || f.ClientSecret == "" || f.RefreshToken == "" {
@@ -71,6 +74,20 @@ func newCredentials(cfg Config, transport http.RoundTripper) (*auth.Credentials,
 		return fail("%s: the file is not complete", f.Type)
 	}
 	return c, nil
+}
+
+// isKey reports whether a text is a private RSA key as Google gives them out.
+func isKey(text string) bool {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return false
+	}
+	if _, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+		return true
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	_, ok := key.(*rsa.PrivateKey)
+	return err == nil && ok
 }
 
 // projectOf returns the project that credentials belong to, or else the one

@@ -14,6 +14,9 @@ get attributes/user-data >"$dir/$id" || exit 1
 if [ "$(get attributes/user-data-encoding 2>/dev/null)" = base64 ]; then
 	base64 -d "$dir/$id" >"$dir/$id.raw" && mv "$dir/$id.raw" "$dir/$id" || exit 1
 fi
+if gzip -t "$dir/$id" 2>/dev/null; then
+	gzip -dc "$dir/$id" >"$dir/$id.raw" && mv "$dir/$id.raw" "$dir/$id" || exit 1
+fi
 if [ "$(head -c 2 "$dir/$id")" != '#!' ]; then
 	echo 'cbnet: the user-data is no script, and without cloud-init nothing else can be run'
 	exit 1

@@ -11,12 +11,13 @@ import (
 
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/aws"
+	"github.com/cbnet-io/cbnet/cloud/gcp"
 	"github.com/cbnet-io/cbnet/cloud/guard"
 	"github.com/cbnet-io/cbnet/cloud/openstack"
 )
 
 // Names lists the providers, sorted.
-func Names() []string { return []string{aws.Provider, openstack.Provider} }
+func Names() []string { return []string{aws.Provider, gcp.Provider, openstack.Provider} }
 
 // Config says which account to use and how.
 type Config struct {
@@ -25,7 +26,8 @@ type Config struct {
 	Region   string // of calls that name none; empty: the credentials' own or the provider's default
 	Endpoint string // URL in place of the provider's own; plain http is accepted only here and in a clouds.yaml
 	// Credentials are the bytes of a file in the ecosystem's own format: a
-	// shared credentials file (aws), a clouds.yaml (openstack).
+	// shared credentials file (aws), application default credentials (gcp), a
+	// clouds.yaml (openstack).
 	Credentials []byte
 	// Ambient allows the ecosystem's own ways of finding credentials
 	// (environment, profiles, well-known files, instance roles) when
@@ -47,7 +49,7 @@ func (c Config) LogValue() slog.Value {
 }
 
 // New returns the guarded driver of an account. It makes no request, except
-// that AWS's default chain may ask the instance it runs on. Errors wrap
+// that AWS's and Google's default chains may ask the instance they run on. Errors wrap
 // [cloud.ErrInvalid] or [cloud.ErrAuth] and never quote credentials.
 func New(ctx context.Context, cfg Config) (cloud.Driver, error) {
 	if len(cfg.Credentials) == 0 && !cfg.Ambient {
@@ -76,6 +78,8 @@ func driver(ctx context.Context, cfg Config) (guard.Driver, error) {
 		return aws.New(ctx, aws.Config{
 			Region: cfg.Region, Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Transport: cfg.Transport,
 		})
+	case gcp.Provider:
+		return gcp.New(ctx, gcp.Config{Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Transport: cfg.Transport})
 	case openstack.Provider:
 		return openstack.New(ctx, openstack.Config{
 			Region: cfg.Region, Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Wrap: cfg.pace,
