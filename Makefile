@@ -13,7 +13,7 @@ export PATH         := $(CURDIR)/.tools/bin:$(PATH)
 
 # Packages that link a cloud's SDK or etcd are tested plain, all others with
 # -race: a second build of those takes longer than all tests.
-HEAVY   := cloud/(alibaba|aws|openstack|providers)|cmd/cbserver|store$$|test/
+HEAVY   := cloud/(alibaba|aws|gcp|openstack|providers)|cmd/cbserver|store$$|test/
 PLAIN    = $(shell $(GO) list ./... | grep -E 'cbnet/($(HEAVY))' | grep -v test/e2e)
 RACE     = $(shell $(GO) list ./... | grep -vE 'cbnet/($(HEAVY))')
 # Debian packages the demo and the tests need, beside Go, git and make.
@@ -45,11 +45,16 @@ ALICLOUD := test/cloudsim/alibaba/node
 	@mkdir -p .tools/alicloud && cp $^ .tools/alicloud/
 	cd .tools/alicloud && npm ci --silent --ignore-scripts --no-audit --no-fund && touch node_modules/.package-lock.json
 
+# Google's own program that runs start-up scripts, without the services around it.
+.tools/bin/google_metadata_script_runner: Makefile | setup
+	mkdir -p .tools/bin .tools/agent && cd .tools/agent && apt-get download -q google-guest-agent && dpkg -x google-guest-agent_*.deb . && \
+	  install usr/bin/google_metadata_script_runner ../bin/
+
 build: ## build cbnetd, cbctl, cbserver and cloudsim into bin/
 	@mkdir -p bin
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/... ./test/cloudsim
 
-test: setup .tools/bin/moto_server .tools/alicloud/node_modules/.package-lock.json build ## run every test: packages, then the whole system on simulated clouds
+test: setup .tools/bin/moto_server .tools/bin/google_metadata_script_runner .tools/alicloud/node_modules/.package-lock.json build ## run every test: packages, then the whole system on simulated clouds
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 5m $(RACE)
 	$(GO) test -timeout 5m ./mcis ./mesh
 	$(GO) test -short -timeout 5m -p 4 $(PLAIN)

@@ -12,12 +12,15 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/alibaba"
 	"github.com/cbnet-io/cbnet/cloud/aws"
+	"github.com/cbnet-io/cbnet/cloud/gcp"
 	"github.com/cbnet-io/cbnet/cloud/guard"
 	"github.com/cbnet-io/cbnet/cloud/openstack"
 )
 
 // Names lists the providers, sorted.
-func Names() []string { return []string{alibaba.Provider, aws.Provider, openstack.Provider} }
+func Names() []string {
+	return []string{alibaba.Provider, aws.Provider, gcp.Provider, openstack.Provider}
+}
 
 // Config says which account to use and how.
 type Config struct {
@@ -26,8 +29,8 @@ type Config struct {
 	Region   string // of calls that name none; empty: the credentials' own or the provider's default
 	Endpoint string // URL in place of the provider's own; plain http is accepted only here and in a clouds.yaml
 	// Credentials are the bytes of a file in the ecosystem's own format: the
-	// Aliyun CLI's config.json (alibaba), a shared credentials file (aws), a
-	// clouds.yaml (openstack).
+	// Aliyun CLI's config.json (alibaba), a shared credentials file (aws),
+	// application default credentials (gcp), a clouds.yaml (openstack).
 	Credentials []byte
 	// Ambient allows the ecosystem's own ways of finding credentials
 	// (environment, profiles, well-known files, instance roles) when
@@ -49,7 +52,7 @@ func (c Config) LogValue() slog.Value {
 }
 
 // New returns the guarded driver of an account. It makes no request, except
-// that AWS's and Alibaba's default chains may ask the instance they run on. Errors wrap
+// that the default chains of AWS, Alibaba and Google may ask the instance they run on. Errors wrap
 // [cloud.ErrInvalid] or [cloud.ErrAuth] and never quote credentials.
 func New(ctx context.Context, cfg Config) (cloud.Driver, error) {
 	if len(cfg.Credentials) == 0 && !cfg.Ambient {
@@ -82,6 +85,8 @@ func driver(ctx context.Context, cfg Config) (guard.Driver, error) {
 		return aws.New(ctx, aws.Config{
 			Region: cfg.Region, Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Transport: cfg.Transport,
 		})
+	case gcp.Provider:
+		return gcp.New(ctx, gcp.Config{Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Transport: cfg.Transport})
 	case openstack.Provider:
 		return openstack.New(ctx, openstack.Config{
 			Region: cfg.Region, Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Wrap: cfg.pace,

@@ -100,6 +100,9 @@ func routes(clouds []served, a *admin) http.Handler {
 		h := http.StripPrefix(prefix, c.Handler())
 		mux.Handle(prefix, h)
 		mux.Handle(prefix+"/", h)
+		if r, ok := c.Cloud.(interface{ RootPath() string }); ok {
+			mux.Handle(r.RootPath(), c.Handler()) // some clients keep nothing of a URL but the host
+		}
 	}
 	mux.Handle("/admin/", http.StripPrefix("/admin", a.handler()))
 	return mux

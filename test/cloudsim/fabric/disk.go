@@ -93,6 +93,11 @@ func (d diskWriter) fill(v VM) error {
 			return err
 		}
 	}
+	if v.Agent != "" {
+		if err := d.hide("usr/bin/cloud-init"); err != nil {
+			return err
+		}
+	}
 	for _, path := range emptied {
 		if err := d.empty(path); err != nil {
 			return err

@@ -19,21 +19,34 @@ type guestFile struct {
 func guestFiles(v VM) map[string]guestFile {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails, by its contract
-	return map[string]guestFile{
+	files := map[string]guestFile{
 		"etc/machine-id":                       {hex.EncodeToString(id) + "\n", 0o444},
 		"etc/hostname":                         {v.Hostname + "\n", 0o644},
-		"etc/hosts":                            {hostsFile, 0o644},
+		"etc/hosts":                            {hosts(v), 0o644},
 		"etc/resolv.conf":                      {resolvFile, 0o644},
 		"etc/cloud/cloud.cfg":                  {cloudConfig(v.Datasource, distro()), 0o644},
 		"etc/cloud/cloud.cfg.d/05_logging.cfg": {cloudLogging, 0o644},
 		"usr/local/sbin/reboot":                {"#!/bin/sh\n# To PID 1: restart the machine.\nexec kill -INT 1\n", 0o755},
 		"usr/local/sbin/poweroff":              {"#!/bin/sh\n# To PID 1: switch the machine off.\nexec kill -TERM 1\n", 0o755},
 	}
+	if v.Agent != "" {
+		files[strings.TrimPrefix(agentPath, "/")] = guestFile{v.Agent, 0o755}
+	}
+	return files
 }
 
-const hostsFile = `127.0.0.1 localhost
-::1 localhost ip6-localhost ip6-loopback
-`
+// agentPath is where the image has VM.Agent.
+const agentPath = "/usr/local/sbin/guest-agent"
+
+// hosts is the list of names that a VM knows, in place of a name server: Google's
+// machines find their metadata service by name.
+func hosts(v VM) string {
+	list := "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+	if v.Datasource == "GCE" {
+		list += metadataIP + " metadata.google.internal metadata\n"
+	}
+	return list
+}
 
 // resolvFile names no server: the simulated internet has no DNS, and a look-up
 // fails at once, as nothing listens on the loopback address either.

@@ -42,6 +42,8 @@ type initConfig struct {
 	Terminal string `json:"terminal"` // path of the console on the host
 	// SysFiles are files that /sys has beside the kernel's, by path below it.
 	SysFiles map[string]string `json:"sysFiles,omitempty"`
+	// Agent says that the image has VM.Agent and no cloud-init.
+	Agent bool `json:"agent,omitempty"`
 }
 
 // IsInit tells from the program's arguments (os.Args) that it was started to be
@@ -56,6 +58,8 @@ func IsInit(args []string) bool {
 //	mounts, host name        then  cloud-init init --local, init
 //	/etc/rc2.d/S* start            as they were before user-data ran
 //	cloud-init modules config, final
+//
+// An image with an agent has that in place of cloud-init, at the end.
 //
 // SIGTERM or SIGPWR switches the machine off, SIGINT restarts it: the init
 // scripts are stopped in reverse order, everything else is ended, and the
@@ -78,7 +82,7 @@ func Init() int {
 	if err := makeRoot(c); err != nil {
 		return broken(err)
 	}
-	return (&initProcess{reaper: newReaper()}).run()
+	return (&initProcess{reaper: newReaper(), agent: c.Agent}).run()
 }
 
 func broken(err error) int {
@@ -89,6 +93,7 @@ func broken(err error) int {
 // initProcess is PID 1 once its root is in place.
 type initProcess struct {
 	reaper *reaper
+	agent  bool // in place of cloud-init
 }
 
 // run boots in the background and waits for the order to go down.
@@ -108,15 +113,21 @@ func (p *initProcess) run() int {
 // the console and does not stop the others, as on a real machine.
 func (p *initProcess) boot() {
 	start := time.Now()
-	p.stage("cloud-init", "init", "--local")
-	p.stage("cloud-init", "init")
+	if !p.agent {
+		p.stage("cloud-init", "init", "--local")
+		p.stage("cloud-init", "init")
+	}
 	for _, script := range initScripts() {
 		if err := p.reaper.run(scriptTimeout, script, "start"); err != nil {
 			fmt.Printf("vm-init: %s start: %v\n", script, err)
 		}
 	}
-	p.stage("cloud-init", "modules", "--mode=config")
-	p.stage("cloud-init", "modules", "--mode=final")
+	if p.agent {
+		p.stage(agentPath, "startup")
+	} else {
+		p.stage("cloud-init", "modules", "--mode=config")
+		p.stage("cloud-init", "modules", "--mode=final")
+	}
 	fmt.Printf("vm-init: booted in %.1f s\n", time.Since(start).Seconds())
 }
 

@@ -243,3 +243,31 @@ reboot
 		return f.VMState("i-1") == fabric.StateStopped, string(f.VMState("i-1"))
 	})
 }
+
+// TestAgent boots a machine whose image has a program of its own in place of
+// cloud-init: it runs at every boot, and knows the machine by its firmware.
+func TestAgent(t *testing.T) {
+	f := open(t)
+	ctx := t.Context()
+	addNet(t, f, "net")
+	v := vm("i-1", "10.0.1.5")
+	v.Datasource, v.Product = "GCE", "Google Compute Engine"
+	v.Agent = "#!/bin/sh\ncommand -v cloud-init; echo \"$1 of $(hostname) on $(cat /sys/class/dmi/id/product_name), $(getent hosts metadata.google.internal)\"\n"
+	if err := f.StartVM(ctx, v); err != nil {
+		t.Fatal(err)
+	}
+	for boots := 1; boots <= 2; boots++ {
+		consoleSays(t, f, "i-1", "vm-init: booted in", boots)
+		out := string(f.Console("i-1"))
+		if strings.Contains(out, "/cloud-init") {
+			t.Fatalf("there is a cloud-init: %s", out)
+		}
+		const says = "startup of i-1 on Google Compute Engine, 169.254.169.254 metadata.google.internal metadata"
+		if n := strings.Count(strings.Join(strings.Fields(out), " "), says); n != boots {
+			t.Fatalf("%d times %q, want %d: %s", n, says, boots, out)
+		}
+		if err := f.RebootVM(ctx, "i-1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

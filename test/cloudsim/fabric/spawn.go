@@ -113,7 +113,7 @@ func (h *linuxHost) introduce(g *linuxGuest, b bootConfig, terminal string) erro
 	}
 	g.process = p
 	return json.NewEncoder(g.life).Encode(initConfig{
-		Hostname: b.Hostname, Terminal: terminal, SysFiles: sysFiles(b.VM),
+		Hostname: b.Hostname, Terminal: terminal, SysFiles: sysFiles(b.VM), Agent: b.Agent != "",
 	})
 }
 

@@ -71,9 +71,14 @@ type VM struct {
 	MAC       net.HardwareAddr // nil = derived from PrivateIP
 	MTU       int              // bytes; 0 = the network's
 
-	// Datasource is the cloud-init datasource that the guest uses: "Ec2",
-	// "OpenStack" or "AliYun".
+	// Datasource is the cloud-init datasource that the guest uses: "AliYun",
+	// "Ec2", "GCE" or "OpenStack".
 	Datasource string
+
+	// Agent is a program, all of it, that an image has in place of cloud-init: it
+	// is called with the argument "startup" at the end of every boot, and
+	// Datasource says nothing. Empty = the image has cloud-init.
+	Agent string
 
 	// Product is what the guest's firmware calls the machine (DMI):
 	// /sys/class/dmi/id/product_name. Empty = there is no such file, or the

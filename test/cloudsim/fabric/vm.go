@@ -29,7 +29,7 @@ const (
 )
 
 // datasources are those of cloud-init that work in a VM.
-var datasources = []string{"Ec2", "OpenStack", "AliYun"}
+var datasources = []string{"AliYun", "Ec2", "GCE", "OpenStack"}
 
 // machine is a VM with its state. One goroutine runs it while it is not at rest.
 type machine struct {
@@ -96,7 +96,7 @@ func (v *VM) complete(n *network) error {
 	if v.ID == "" {
 		return fmt.Errorf("machine %s: wants an id", v.Hostname)
 	}
-	if !slices.Contains(datasources, v.Datasource) {
+	if v.Agent == "" && !slices.Contains(datasources, v.Datasource) {
 		return fmt.Errorf("machine %s: datasource %q: want one of %v", v.ID, v.Datasource, datasources)
 	}
 	if !v.Subnet.IsValid() {

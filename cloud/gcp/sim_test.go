@@ -1,0 +1,115 @@
+package gcp_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cbnet-io/cbnet/cloud"
+	"github.com/cbnet-io/cbnet/cloud/cloudtest"
+	"github.com/cbnet-io/cbnet/cloud/gcp"
+	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
+	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
+	simgcp "github.com/cbnet-io/cbnet/test/cloudsim/gcp"
+)
+
+// site is a simulated cloud behind a server, whose machines have states only.
+type site struct {
+	sim    *simgcp.Cloud
+	faults *faults.Injector
+	url    string
+}
+
+// open starts a cloud. What it hides of new machines it shows before they run,
+// so that the number of calls does not depend on the test's speed.
+func open(t *testing.T) *site {
+	t.Helper()
+	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true, BootTime: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(nil)
+	s := &site{faults: faults.New(faults.Config{}), url: "http://" + srv.Listener.Addr().String()}
+	s.sim = simgcp.New(simgcp.Options{Fabric: f, Faults: s.faults, URL: s.url, OpTime: 20 * time.Millisecond, Hidden: 40 * time.Millisecond})
+	srv.Config.Handler = s.sim.Handler()
+	srv.Start()
+	t.Cleanup(func() {
+		srv.Close()
+		s.sim.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := f.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func newDriver(t testing.TB, cfg gcp.Config) *gcp.Driver {
+	t.Helper()
+	d, err := gcp.New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// unknownID has the form of an id.
+func unknownID(kind cloud.Kind) string {
+	if kind == cloud.KindVM {
+		return "asia-northeast3-a/1234567890123456789"
+	}
+	return "nothing-asia-northeast3"
+}
+
+// TestSim runs the suite against the simulated Compute Engine. It honours
+// everything and has no quirks. Every request and every reply that the driver
+// sees is as Google's discovery document describes it.
+func TestSim(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	google := newGoogle(t)
+	const region = "asia-northeast3"
+	cloudtest.Run(t, cloudtest.Target{
+		New: func(t testing.TB, transport http.RoundTripper) cloud.Driver {
+			return newDriver(t, gcp.Config{Endpoint: s.url, Credentials: s.sim.Credentials(), Transport: google.check(t, transport)})
+		},
+		NewWrong: func(t testing.TB) cloud.Driver {
+			wrong := strings.Replace(string(s.sim.UserCredentials()), "1//", "1//wrong", 1)
+			return newDriver(t, gcp.Config{Endpoint: s.url, Credentials: []byte(wrong), Transport: google.check(t, nil)})
+		},
+		Region:       region,
+		Image:        "debian-12",
+		VCPU:         2,
+		MemoryMiB:    4096,
+		MaxUserData:  gcp.MaxUserData,
+		UnknownID:    unknownID,
+		UnknownImage: "projects/debian-cloud/global/images/debian-12-bookworm-v19700101",
+		Kinds:        []cloud.Kind{cloud.KindNetwork, cloud.KindSubnet, cloud.KindSecurityGroup},
+		NATKinds:     []cloud.Kind{cloud.KindRouter},
+		Tick:         20 * time.Millisecond,
+		Inventory: func(_ testing.TB, mesh string) []string {
+			var left []string
+			for _, o := range s.sim.Inventory() {
+				if o.Tags[cloud.KeyMesh] == mesh {
+					left = append(left, fmt.Sprintf("%s %s %s", o.Kind, o.ID, o.State))
+				}
+			}
+			return left
+		},
+		SetFaults: func(_ testing.TB, want cloudtest.Faults) {
+			c := faults.Config{Throttle: want.Throttle, DropAfterCommit: want.Drop, AsyncFail: want.LateFail}
+			if want.VMQuota > 0 {
+				c.Quota = map[string]int{"gcp/vm": want.VMQuota}
+			}
+			if want.NoCapacity {
+				c.NoCapacity = []string{"gcp/" + region}
+			}
+			s.faults.Set(c)
+		},
+	})
+}
