@@ -170,22 +170,28 @@ func (inv inventory) resources(d *Driver, region string, owner cloud.Owner) []cl
 	holder := map[string]*cloud.VM{} // of an address
 	for _, i := range inv.interfaces {
 		n := readInterface(i)
-		if vm := machines[d.canonical(typeMachine, n.machine)]; vm != nil {
+		switch {
+		case n.machine != "":
+			// The machine may not be in its list yet, or not any more.
+			vm := machines[d.canonical(typeMachine, n.machine)]
+			if vm == nil {
+				vm = &cloud.VM{}
+			}
 			vm.PrivateIP = n.private
 			holder[d.canonical(typeAddress, n.address)] = vm
-			continue
-		}
-		if n.state != stateDeleting {
+		case n.state != stateDeleting:
 			add(cloud.KindPort, d.canonical(typeInterface, val(i.ID)), i.Name, i.Location, i.Tags)
 		}
 	}
 	for _, a := range inv.addresses {
-		id := d.canonical(typeAddress, val(a.ID))
-		if vm := holder[id]; vm != nil && a.Properties != nil {
-			vm.PublicIP = addr(a.Properties.IPAddress)
-			continue
+		if a.Properties == nil {
+			a.Properties = &armnetwork.PublicIPAddressPropertiesFormat{}
 		}
-		if a.Properties == nil || val(a.Properties.ProvisioningState) != armnetwork.ProvisioningStateDeleting {
+		id := d.canonical(typeAddress, val(a.ID))
+		switch vm := holder[id]; {
+		case vm != nil:
+			vm.PublicIP = addr(a.Properties.IPAddress)
+		case val(a.Properties.ProvisioningState) != armnetwork.ProvisioningStateDeleting:
 			add(cloud.KindPublicIP, id, a.Name, a.Location, a.Tags)
 		}
 	}

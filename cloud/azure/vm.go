@@ -85,8 +85,11 @@ func (c *creation) run(ctx context.Context) (cloud.VM, error) {
 	}
 	// Refused: because it is there, or for good. Then leave nothing behind.
 	vm, found := c.adopt(ctx)
-	if !errors.Is(found, cloud.ErrNotFound) {
+	switch {
+	case !errors.Is(found, cloud.ErrNotFound):
 		return vm, found
+	case hasCode(err, "PreconditionFailed"):
+		return cloud.VM{}, fmt.Errorf("%w: made before and not visible yet: %w", cloud.ErrUnavailable, err)
 	}
 	return cloud.VM{}, errors.Join(err, c.remove(ctx))
 }

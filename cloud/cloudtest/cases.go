@@ -105,7 +105,7 @@ func (s *suite) wrongCredentials(t *testing.T) {
 
 func (s *suite) unknownIDs(t *testing.T) {
 	d := s.New(t, nil)
-	for _, kind := range []cloud.Kind{cloud.KindVM, cloud.KindRouter, cloud.KindSecurityGroup, cloud.KindSubnet, cloud.KindNetwork} {
+	for _, kind := range append([]cloud.Kind{cloud.KindVM}, s.Kinds...) {
 		err := d.Delete(t.Context(), cloud.Resource{
 			Kind: kind, Region: s.Region, ID: s.UnknownID(kind), Owner: cloud.Owner{Mesh: "m", MCIS: "i"},
 		})
@@ -132,7 +132,7 @@ func (s *suite) lifeCycle(t *testing.T) {
 	l := &Lossy{}
 	sc := s.begin(t, l)
 	sc.ensureNetwork()
-	sc.kinds(full(0))
+	sc.kinds(sc.full(0))
 	a, b := sc.vmSpec(0), sc.vmSpec(1)
 	if !skip(t, "user-data of the full length", s.Quirks.LaxUserData) {
 		a.UserData = append([]byte("#!/bin/sh\n#"), bytes.Repeat([]byte("x"), s.MaxUserData-11)...)
@@ -145,7 +145,7 @@ func (s *suite) lifeCycle(t *testing.T) {
 			t.Errorf("public address %s", ip)
 		}
 	}
-	sc.kinds(full(2))
+	sc.kinds(sc.full(2))
 	if c, ok := sc.d.(cloud.Console); ok && !skip(t, "console", s.Quirks.NoConsole) {
 		_, err := c.ConsoleOutput(t.Context(), s.Region, vms[a.Token].ID)
 		fatal(t, "console", err)
@@ -215,7 +215,7 @@ func (s *suite) foreignOwner(t *testing.T) {
 		}
 	}
 	sc.running(sc.vmSpec(1))
-	sc.kinds(full(1))
+	sc.kinds(sc.full(1))
 }
 
 func (s *suite) wrongOrder(t *testing.T) {
@@ -226,12 +226,12 @@ func (s *suite) wrongOrder(t *testing.T) {
 	if skip(t, "deleting in the wrong order", s.Quirks.DeletesInUse) {
 		return
 	}
-	for _, kind := range []cloud.Kind{cloud.KindNetwork, cloud.KindSubnet, cloud.KindSecurityGroup, cloud.KindRouter} {
+	for _, kind := range s.Kinds {
 		wantClass(t, "delete "+string(kind)+" under a VM", sc.d.Delete(t.Context(), sc.find(kind)), cloud.ErrInUse)
 	}
 	sc.running(sc.vmSpec(0))
 	sc.ensureNetwork()
-	sc.kinds(full(1))
+	sc.kinds(sc.full(1))
 }
 
 func (s *suite) stopAndStart(t *testing.T) {
@@ -272,5 +272,5 @@ func (s *suite) sideBySide(t *testing.T) {
 	}
 	fatal(t, "create four VMs at once", g.Wait())
 	sc.running(specs...)
-	sc.kinds(full(4))
+	sc.kinds(sc.full(4))
 }

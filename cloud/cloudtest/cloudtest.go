@@ -34,6 +34,9 @@ type Target struct {
 	MaxUserData int    // the driver's limit in bytes
 	// UnknownID returns a well-formed id of something that does not exist.
 	UnknownID func(kind cloud.Kind) string
+	// Kinds are what a network consists of, beside its key and its way out.
+	// Default: network, subnet, security group, router.
+	Kinds []cloud.Kind
 	// Timeout is how long a machine may take to run, and to be gone. Default 1 min.
 	Timeout time.Duration
 	// Tick is the pause between two lists. Default 100 ms.
@@ -87,6 +90,9 @@ func Run(t *testing.T, target Target) {
 	}
 	if target.Tick == 0 {
 		target.Tick = 100 * time.Millisecond
+	}
+	if target.Kinds == nil {
+		target.Kinds = []cloud.Kind{cloud.KindNetwork, cloud.KindSubnet, cloud.KindSecurityGroup, cloud.KindRouter}
 	}
 	s := &suite{Target: target}
 	t.Run("catalog", s.catalog)

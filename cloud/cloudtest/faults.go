@@ -49,7 +49,7 @@ func (s *suite) quota(t *testing.T) {
 	_, err := sc.d.CreateVM(t.Context(), sc.vmSpec(3))
 	wantClass(t, "a machine over the quota", err, cloud.ErrQuota)
 	sc.running(sc.vmSpec(1))
-	sc.kinds(full(1))
+	sc.kinds(sc.full(1))
 }
 
 func (s *suite) noCapacity(t *testing.T) {
@@ -60,7 +60,7 @@ func (s *suite) noCapacity(t *testing.T) {
 	_, err := sc.d.CreateVM(t.Context(), sc.vmSpec(1))
 	if err != nil {
 		wantClass(t, "a machine without capacity", err, cloud.ErrCapacity)
-		sc.kinds(full(0))
+		sc.kinds(sc.full(0))
 		return
 	}
 	sc.failsLate() // some clouds find out after they said yes

@@ -5,10 +5,14 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"strings"
+	"regexp"
 	"sync"
 	"testing"
 )
+
+// createsVM matches the calls that create a machine, as [changing] names them:
+// EC2's and Alibaba's, Nova's, Compute Engine's, Azure's.
+var createsVM = regexp.MustCompile(`^(RunInstances|POST .*/(servers|instances)|PUT .*/virtualMachines/[^/]+)$`)
 
 // late holds back the first request that creates a machine: the caller sees a
 // lost connection, and the cloud sees the request when release is called. So
@@ -32,7 +36,7 @@ func (l *late) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	call := changing(req, body)
 	l.mu.Lock()
-	hold := !l.used && (call == "RunInstances" || strings.HasPrefix(call, "POST ") && strings.HasSuffix(call, "/servers"))
+	hold := !l.used && createsVM.MatchString(call)
 	if hold {
 		l.used = true
 		l.held = req.Clone(context.WithoutCancel(req.Context()))
@@ -75,7 +79,7 @@ func (s *suite) lateCreate(t *testing.T) {
 	if got := sc.running(spec)[spec.Token]; got.ID != vm.ID {
 		t.Errorf("machine %s became %s", vm.ID, got.ID)
 	}
-	sc.kinds(full(1))
+	sc.kinds(sc.full(1))
 	if again := sc.createVM(spec); again.ID != vm.ID {
 		t.Errorf("create VM gave %s and, after the late create, %s", vm.ID, again.ID)
 	}

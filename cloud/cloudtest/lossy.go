@@ -116,7 +116,8 @@ func changing(req *http.Request, body []byte) string {
 		return ""
 	case action != "":
 		return action
-	case req.Method == http.MethodGet, req.Method == http.MethodHead, strings.HasSuffix(req.URL.Path, "/auth/tokens"):
+	case req.Method == http.MethodGet, req.Method == http.MethodHead,
+		strings.HasSuffix(req.URL.Path, "/auth/tokens"), strings.HasSuffix(req.URL.Path, "/token"): // Keystone; OAuth 2.0
 		return ""
 	}
 	return req.Method + " " + id.ReplaceAllString(req.URL.Path, "{id}")

@@ -18,7 +18,7 @@ func (sc *scenario) course() {
 		sc.createVM(sc.vmSpec(i))
 	}
 	vms := sc.running(sc.vmSpec(0), sc.vmSpec(1))
-	sc.kinds(full(2))
+	sc.kinds(sc.full(2))
 	// Once more: the same network, the same machines.
 	if again := sc.ensureNetwork(); again != first {
 		sc.t.Fatalf("network changed from %+v to %+v", first, again)
@@ -28,7 +28,7 @@ func (sc *scenario) course() {
 			sc.t.Fatalf("token %s: machine %s became %s", vm.Token, vms[vm.Token].ID, vm.ID)
 		}
 	}
-	sc.kinds(full(2))
+	sc.kinds(sc.full(2))
 	sc.deleteAll()
 }
 

@@ -217,8 +217,11 @@ func (sc *scenario) kinds(want map[cloud.Kind]int) {
 
 // full is the inventory of a scenario with n machines. What belongs to a
 // machine (port, public address) is not listed beside it.
-func full(n int) map[cloud.Kind]int {
-	m := map[cloud.Kind]int{cloud.KindNetwork: 1, cloud.KindSubnet: 1, cloud.KindSecurityGroup: 1, cloud.KindRouter: 1}
+func (sc *scenario) full(n int) map[cloud.Kind]int {
+	m := map[cloud.Kind]int{}
+	for _, k := range sc.Kinds {
+		m[k] = 1
+	}
 	if n > 0 {
 		m[cloud.KindVM] = n
 	}

@@ -19,7 +19,7 @@ type guestFile struct {
 func guestFiles(v VM) map[string]guestFile {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails, by its contract
-	return map[string]guestFile{
+	files := map[string]guestFile{
 		"etc/machine-id":                       {hex.EncodeToString(id) + "\n", 0o444},
 		"etc/hostname":                         {v.Hostname + "\n", 0o644},
 		"etc/hosts":                            {hostsFile, 0o644},
@@ -29,6 +29,10 @@ func guestFiles(v VM) map[string]guestFile {
 		"usr/local/sbin/reboot":                {"#!/bin/sh\n# To PID 1: restart the machine.\nexec kill -INT 1\n", 0o755},
 		"usr/local/sbin/poweroff":              {"#!/bin/sh\n# To PID 1: switch the machine off.\nexec kill -TERM 1\n", 0o755},
 	}
+	for name, text := range v.Seed {
+		files["var/lib/cloud/seed/"+strings.ToLower(v.Datasource)+"/"+name] = guestFile{string(text), 0o600}
+	}
+	return files
 }
 
 const hostsFile = `127.0.0.1 localhost

@@ -67,9 +67,14 @@ type VM struct {
 	MAC       net.HardwareAddr // nil = derived from PrivateIP
 	MTU       int              // bytes; 0 = the network's
 
-	// Datasource is the cloud-init datasource that the guest uses: "Ec2" or
-	// "OpenStack".
+	// Datasource is the cloud-init datasource that the guest uses: "Ec2",
+	// "OpenStack" or "NoCloud".
 	Datasource string
+
+	// Seed are files that a datasource finds on the disk instead of asking
+	// anyone, by their names: NoCloud's are "meta-data" and "user-data". They are
+	// written when the disk is made.
+	Seed map[string][]byte
 
 	// Metadata answers requests of this VM, and of no other, to
 	// http://169.254.169.254/. Nil answers 404.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -26,6 +27,9 @@ const (
 	goalStop
 	goalTerminate
 )
+
+// datasources are those of cloud-init that work in a VM.
+var datasources = []string{"Ec2", "OpenStack", "NoCloud"}
 
 // machine is a VM with its state. One goroutine runs it while it is not at rest.
 type machine struct {
@@ -92,8 +96,8 @@ func (v *VM) complete(n *network) error {
 	if v.ID == "" {
 		return fmt.Errorf("machine %s: wants an id", v.Hostname)
 	}
-	if v.Datasource != "Ec2" && v.Datasource != "OpenStack" {
-		return fmt.Errorf("machine %s: datasource %q: want Ec2 or OpenStack", v.ID, v.Datasource)
+	if !slices.Contains(datasources, v.Datasource) {
+		return fmt.Errorf("machine %s: datasource %q: want one of %v", v.ID, v.Datasource, datasources)
 	}
 	if !v.Subnet.IsValid() {
 		v.Subnet = n.CIDR
