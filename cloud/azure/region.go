@@ -41,12 +41,27 @@ func (d *Driver) Regions(ctx context.Context) ([]cloud.Region, error) {
 }
 
 // explain adds to an error that may come from a wrong region which regions there
-// are. ARM has several codes for it, by the kind of object.
+// are. ARM has several codes for it, by the kind of object. It also registers
+// providers that the subscription has never used.
 func (d *Driver) explain(ctx context.Context, region string, err error) error {
-	if !errors.Is(err, cloud.ErrInvalid) {
-		return err
+	switch {
+	case hasCode(err, "MissingSubscriptionRegistration"):
+		return d.register(ctx, err)
+	case errors.Is(err, cloud.ErrInvalid), hasCode(err, "ResourceGroupNotFound"):
+		return cmp.Or(d.unknownRegion(ctx, region, err), err)
 	}
-	return cmp.Or(d.unknownRegion(ctx, region, err), err)
+	return err
+}
+
+// register asks ARM to make Compute and Network known to the subscription, which
+// takes it a minute or two: cause, which wraps cloud.ErrUnavailable, passes.
+func (d *Driver) register(ctx context.Context, cause error) error {
+	for _, name := range []string{"Microsoft.Compute", "Microsoft.Network"} {
+		if _, err := d.api.providers.Register(ctx, name, nil); err != nil {
+			return wrap("POST register", err)
+		}
+	}
+	return fmt.Errorf("asked for its registration: %w", cause)
 }
 
 // unknownRegion returns nil for a region that exists, or if that cannot be

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,4 +140,40 @@ func TestSim(t *testing.T) {
 			l.faults.Set(c)
 		},
 	})
+}
+
+// put writes a resource past the driver, as another client would.
+func (l *lab) put(t *testing.T, id, body string) {
+	t.Helper()
+	var file map[string]string
+	if err := json.Unmarshal(l.sim.Credentials(), &file); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.PostForm(l.url+"/"+file["tenantId"]+"/oauth2/v2.0/token", url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {file["clientId"]}, "client_secret": {file["clientSecret"]}, "scope": {l.url + "/.default"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var token struct {
+		Value string `json:"access_token"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&token); err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, l.url+id+"?api-version=2025-05-01", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token.Value)
+	made, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer made.Body.Close()
+	if made.StatusCode >= 300 {
+		text, _ := io.ReadAll(made.Body) // for the message alone
+		t.Fatalf("PUT %s: %s %s", id, made.Status, text)
+	}
 }

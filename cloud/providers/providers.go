@@ -11,12 +11,13 @@ import (
 
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/aws"
+	"github.com/cbnet-io/cbnet/cloud/azure"
 	"github.com/cbnet-io/cbnet/cloud/guard"
 	"github.com/cbnet-io/cbnet/cloud/openstack"
 )
 
 // Names lists the providers, sorted.
-func Names() []string { return []string{aws.Provider, openstack.Provider} }
+func Names() []string { return []string{aws.Provider, azure.Provider, openstack.Provider} }
 
 // Config says which account to use and how.
 type Config struct {
@@ -25,7 +26,8 @@ type Config struct {
 	Region   string // of calls that name none; empty: the credentials' own or the provider's default
 	Endpoint string // URL in place of the provider's own; plain http is accepted only here and in a clouds.yaml
 	// Credentials are the bytes of a file in the ecosystem's own format: a
-	// shared credentials file (aws), a clouds.yaml (openstack).
+	// shared credentials file (aws), a service principal's JSON (azure), a
+	// clouds.yaml (openstack).
 	Credentials []byte
 	// Ambient allows the ecosystem's own ways of finding credentials
 	// (environment, profiles, well-known files, instance roles) when
@@ -62,6 +64,10 @@ func driver(ctx context.Context, cfg Config) (guard.Driver, error) {
 	switch cfg.Provider {
 	case aws.Provider:
 		return aws.New(ctx, aws.Config{
+			Region: cfg.Region, Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Transport: cfg.Transport,
+		})
+	case azure.Provider:
+		return azure.New(ctx, azure.Config{
 			Region: cfg.Region, Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Transport: cfg.Transport,
 		})
 	case openstack.Provider:

@@ -12,6 +12,7 @@ import (
 
 var files = map[string]string{
 	"aws":       "[default]\naws_access_key_id=AKIA\naws_secret_access_key=hidden\n",
+	"azure":     `{"clientId": "c", "clientSecret": "hidden", "tenantId": "t", "subscriptionId": "6f2a1c1e-0000-4000-8000-000000000001"}`,
 	"openstack": "clouds: {a: {auth: {auth_url: \"https://host/v3\", username: u, password: hidden}}}",
 }
 
@@ -43,7 +44,7 @@ func TestNewRefuses(t *testing.T) {
 		cfg   providers.Config
 		fault string
 	}{
-		{"unknown provider", providers.Config{Provider: "azur", Credentials: []byte("x")}, "want one of aws, openstack"},
+		{"unknown provider", providers.Config{Provider: "azur", Credentials: []byte("x")}, "want one of aws, azure, openstack"},
 		{"no credentials", providers.Config{Provider: "aws"}, "no credentials"},
 		{"another's credentials", providers.Config{Provider: "aws", Credentials: []byte(files["openstack"])}, "aws credentials"},
 		{"bad endpoint", providers.Config{Provider: "aws", Endpoint: "host", Credentials: []byte(files["aws"])}, "endpoint"},

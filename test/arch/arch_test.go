@@ -28,8 +28,8 @@ var rules = []struct {
 	{[]string{"cloud"}, []string{"overlay", "identity", "api"}, "a driver knows its cloud and nothing else"},
 	{[]string{"mesh", "store"}, []string{"node", "mcis", "server", "cmd", "cloud", "api"}, "layer 2"},
 	{[]string{"node"}, []string{"mcis", "server", "store", "cmd", "cloud"}, "a node must run without any control plane"},
-	{[]string{"mcis"}, []string{"node", "mesh", "overlay", "server", "cmd", "cloud/aws", "cloud/openstack", "cloud/providers"}, "the reconciler speaks to clouds by the contract alone"},
-	{[]string{"server"}, []string{"cmd", "cloud/aws", "cloud/openstack"}, "SDKs are wired in by cmd/cbserver"},
+	{[]string{"mcis"}, []string{"node", "mesh", "overlay", "server", "cmd", "cloud/aws", "cloud/azure", "cloud/openstack", "cloud/providers"}, "the reconciler speaks to clouds by the contract alone"},
+	{[]string{"server"}, []string{"cmd", "cloud/aws", "cloud/azure", "cloud/openstack"}, "SDKs are wired in by cmd/cbserver"},
 	{[]string{"cmd/cbctl"}, []string{"mesh", "overlay", "store", "mcis", "server", "cloud"}, "cbctl starts in 50 ms"},
 	{[]string{"cmd/cbnetd"}, []string{"mcis", "server", "store", "cloud"}, "the daemon is small"},
 }
@@ -44,6 +44,7 @@ var foreign = []struct {
 	{"golang.zx2c4.com/wireguard", []string{"overlay"}, "WireGuard is the overlay's business"},
 	{"github.com/vishvananda/netlink", []string{"overlay", "test"}, "links and routes are the overlay's business"},
 	{"github.com/aws/aws-sdk-go-v2", []string{"cloud/aws", "test"}, "an SDK stays in its driver"},
+	{"github.com/Azure/azure-sdk-for-go", []string{"cloud/azure", "test"}, "an SDK stays in its driver"},
 	{"github.com/gophercloud/gophercloud", []string{"cloud/openstack", "test"}, "an SDK stays in its driver"},
 	{"go.etcd.io/etcd", []string{"store"}, "the store hides etcd"},
 	{"filippo.io/age", []string{"store"}, "sealing is the store's business"},

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/aws"
+	"github.com/cbnet-io/cbnet/test/cloudsim/azure"
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
 	"github.com/cbnet-io/cbnet/test/cloudsim/openstack"
@@ -20,6 +21,7 @@ type served struct {
 func newClouds(f *fabric.Fabric, i *faults.Injector, base string, log *slog.Logger) []served {
 	return []served{
 		{aws.New(aws.Options{Fabric: f, Faults: i, Log: log.With("component", "aws")}), base + "/aws"},
+		{azure.New(azure.Options{Fabric: f, Faults: i, URL: base + "/azure", Log: log.With("component", "azure")}), base + "/azure"},
 		{openstack.New(openstack.Options{Fabric: f, Faults: i, URL: base + "/openstack", Log: log.With("component", "openstack")}), base + "/openstack/v3"},
 	}
 }

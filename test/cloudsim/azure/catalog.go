@@ -70,7 +70,7 @@ func (c *call) listSKUs(o *armcompute.ResourceSKUsClientListOptions) (resp fake.
 			at = []region{*r} // a location that does not exist has no types
 		}
 	}
-	var list []*armcompute.ResourceSKU
+	list := []*armcompute.ResourceSKU{} // "value": []
 	for _, r := range at {
 		for _, s := range sizes {
 			list = append(list, s.sku(r))

@@ -66,7 +66,9 @@ func (c *Cloud) arm(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	c.opts.Faults.Call(w, req, faults.Action{Name: r.name(), Mutating: r.changes()}, func(w http.ResponseWriter, req *http.Request) {
-		req.Body = bodyOf(body)
+		if req.Body = bodyOf(body); len(body) == 0 {
+			req.Body = nil // as the fake servers want it
+		}
 		resp, header, err := c.perform(r, p, req)
 		if err != nil {
 			var e *apiError
