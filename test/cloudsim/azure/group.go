@@ -31,7 +31,7 @@ func (g *group) doc() armresources.ResourceGroup {
 		state = stateDeleting
 	}
 	return armresources.ResourceGroup{
-		ID: ptr(g.groupPath()), Name: ptr(g.group), Type: ptr("Microsoft.Resources/resourceGroups"), Location: &g.location,
+		ID: ptr(g.groupPath()), Name: ptr(g.group), Type: ptr(resources + "/resourceGroups"), Location: &g.location,
 		Tags: maps.Clone(g.tags), Properties: &armresources.ResourceGroupProperties{ProvisioningState: &state},
 	}
 }
@@ -98,14 +98,14 @@ func (c *call) deleteGroup(context.Context, string, *armresources.ResourceGroups
 		return refused[response](err)
 	}
 	g.deleting = true
-	c.later("Microsoft.Resources", "global", func(c *call) *apiError { return c.emptyGroup(g) })
+	c.later(resources, "", func(c *call) *apiError { return c.emptyGroup(g) })
 	return accepted(202, response{})
 }
 
 // emptyGroup takes one more step in the deletion of a group.
 func (c *call) emptyGroup(g *group) *apiError {
 	key := g.groupID()
-	again := func() { c.later("Microsoft.Resources", "global", func(c *call) *apiError { return c.emptyGroup(g) }) }
+	again := func() { c.later(resources, "", func(c *call) *apiError { return c.emptyGroup(g) }) }
 	in := func(r *resource) bool { return r.groupID() == key }
 	busy := false
 	for _, m := range c.machines.Where(func(m *machine) bool { return in(&m.resource) }) {

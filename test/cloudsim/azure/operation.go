@@ -39,8 +39,11 @@ func (c *call) begin(provider, region string, ready func() bool, finish func(*ca
 	}
 	c.operations.Put(o.id, o)
 	if c.header != nil {
-		base := c.opts.URL + "/subscriptions/" + c.subscription + "/providers/" + provider + "/locations/" + region
-		c.header.Set("Azure-AsyncOperation", base+"/operations/"+o.id+"?api-version="+c.version)
+		base := c.opts.URL + "/subscriptions/" + c.subscription
+		if provider != resources { // ARM's own operations have the older address alone
+			base += "/providers/" + provider + "/locations/" + region
+			c.header.Set("Azure-AsyncOperation", base+"/operations/"+o.id+"?api-version="+c.version)
+		}
 		if c.req.Method != http.MethodPut {
 			c.header.Set("Location", base+"/operationResults/"+o.id+"?api-version="+c.version)
 		}

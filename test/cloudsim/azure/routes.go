@@ -45,6 +45,7 @@ const (
 	inLocation     = "/locations/{location}"
 	compute        = "Microsoft.Compute"
 	networking     = "Microsoft.Network"
+	resources      = "Microsoft.Resources"
 )
 
 func routes() []route {
@@ -64,7 +65,7 @@ func resourceRoutes() []route {
 			CreateOrUpdate: c.putGroup, Get: c.getGroup, BeginDelete: c.deleteGroup, NewListPager: c.listGroups, CheckExistence: c.checkGroup,
 		})
 	}
-	resources := func(c *call) transport {
+	generic := func(c *call) transport {
 		return resourcesfake.NewServerTransport(&resourcesfake.Server{NewListByResourceGroupPager: c.listGroupResources, NewListPager: c.listResources})
 	}
 	providers := func(c *call) transport {
@@ -80,12 +81,13 @@ func resourceRoutes() []route {
 		{method: "GET", path: group, api: "ResourceGroupsClient.Get", fake: groups, ofGroup: true},
 		{method: "HEAD", path: group, api: "ResourceGroupsClient.CheckExistence", fake: groups, ofGroup: true},
 		{method: "DELETE", path: group, api: "ResourceGroupsClient.BeginDelete", fake: groups, ofGroup: true},
-		{method: "GET", path: inSubscription + "/resourceGroups/{group}/resources", api: "Client.NewListByResourceGroupPager", fake: resources},
-		{method: "GET", path: inSubscription + "/resources", api: "Client.NewListPager", fake: resources},
+		{method: "GET", path: inSubscription + "/resourceGroups/{group}/resources", api: "Client.NewListByResourceGroupPager", fake: generic},
+		{method: "GET", path: inSubscription + "/resources", api: "Client.NewListPager", fake: generic},
 		{method: "GET", path: inSubscription + "/providers/{name}", api: "ProvidersClient.Get", fake: providers},
 		{method: "POST", path: inSubscription + "/providers/{name}/register", api: "ProvidersClient.Register", fake: providers},
 		{method: "GET", path: inSubscription + "/providers/{provider}/locations/{location}/operations/{name}", own: showOperation},
 		{method: "GET", path: inSubscription + "/providers/{provider}/locations/{location}/operationResults/{name}", own: showResult},
+		{method: "GET", path: inSubscription + "/operationResults/{name}", own: showResult},
 	}
 }
 

@@ -73,7 +73,7 @@ func (c *call) registerProvider(_ context.Context, name string, _ *armresources.
 		doc.RegistrationState = ptr("Registering")
 		header := c.header
 		c.header = nil // nobody asks about it
-		c.later("Microsoft.Resources", "global", func(c *call) *apiError {
+		c.later(resources, "", func(c *call) *apiError {
 			c.registered[low] = true
 			return nil
 		})
