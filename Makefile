@@ -13,7 +13,7 @@ export PATH         := $(CURDIR)/.tools/bin:$(PATH)
 
 # Packages that link a cloud's SDK or etcd are tested plain, all others with
 # -race: a second build of those takes longer than all tests.
-HEAVY   := cloud/(alibaba|aws|gcp|openstack|providers)|cmd/cbserver|store$$|test/
+HEAVY   := cloud/(alibaba|aws|azure|gcp|openstack|providers)|cmd/cbserver|store$$|test/
 PLAIN    = $(shell $(GO) list ./... | grep -E 'cbnet/($(HEAVY))' | grep -v test/e2e)
 RACE     = $(shell $(GO) list ./... | grep -vE 'cbnet/($(HEAVY))')
 # Debian packages the demo and the tests need, beside Go, git and make.

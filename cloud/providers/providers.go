@@ -12,6 +12,7 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/alibaba"
 	"github.com/cbnet-io/cbnet/cloud/aws"
+	"github.com/cbnet-io/cbnet/cloud/azure"
 	"github.com/cbnet-io/cbnet/cloud/gcp"
 	"github.com/cbnet-io/cbnet/cloud/guard"
 	"github.com/cbnet-io/cbnet/cloud/openstack"
@@ -19,7 +20,7 @@ import (
 
 // Names lists the providers, sorted.
 func Names() []string {
-	return []string{alibaba.Provider, aws.Provider, gcp.Provider, openstack.Provider}
+	return []string{alibaba.Provider, aws.Provider, azure.Provider, gcp.Provider, openstack.Provider}
 }
 
 // Config says which account to use and how.
@@ -30,7 +31,8 @@ type Config struct {
 	Endpoint string // URL in place of the provider's own; plain http is accepted only here and in a clouds.yaml
 	// Credentials are the bytes of a file in the ecosystem's own format: the
 	// Aliyun CLI's config.json (alibaba), a shared credentials file (aws),
-	// application default credentials (gcp), a clouds.yaml (openstack).
+	// application default credentials (gcp), a
+	// service principal's JSON (azure), a clouds.yaml (openstack).
 	Credentials []byte
 	// Ambient allows the ecosystem's own ways of finding credentials
 	// (environment, profiles, well-known files, instance roles) when
@@ -83,6 +85,10 @@ func driver(ctx context.Context, cfg Config) (guard.Driver, error) {
 		})
 	case aws.Provider:
 		return aws.New(ctx, aws.Config{
+			Region: cfg.Region, Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Transport: cfg.Transport,
+		})
+	case azure.Provider:
+		return azure.New(ctx, azure.Config{
 			Region: cfg.Region, Endpoint: cfg.Endpoint, Credentials: cfg.Credentials, Ambient: ambient, Transport: cfg.Transport,
 		})
 	case gcp.Provider:

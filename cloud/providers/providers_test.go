@@ -13,6 +13,7 @@ import (
 var files = map[string]string{
 	"alibaba":   `{"current": "a", "profiles": [{"name": "a", "mode": "AK", "access_key_id": "LTAI", "access_key_secret": "hidden"}]}`,
 	"aws":       "[default]\naws_access_key_id=AKIA\naws_secret_access_key=hidden\n",
+	"azure":     `{"clientId": "c", "clientSecret": "hidden", "tenantId": "t", "subscriptionId": "6f2a1c1e-0000-4000-8000-000000000001"}`,
 	"gcp":       `{"type": "authorized_user", "client_id": "c", "client_secret": "hidden", "refresh_token": "hidden", "quota_project_id": "p"}`,
 	"openstack": "clouds: {a: {auth: {auth_url: \"https://host/v3\", username: u, password: hidden}}}",
 }
@@ -45,7 +46,7 @@ func TestNewRefuses(t *testing.T) {
 		cfg   providers.Config
 		fault string
 	}{
-		{"unknown provider", providers.Config{Provider: "azur", Credentials: []byte("x")}, "want one of alibaba, aws, gcp, openstack"},
+		{"unknown provider", providers.Config{Provider: "azur", Credentials: []byte("x")}, "want one of alibaba, aws, azure, gcp, openstack"},
 		{"broken credentials", providers.Config{Provider: "alibaba", Credentials: []byte(`{"profiles": [{"access_key_secret": "hidden"`)}, "alibaba credentials"},
 		{"no credentials", providers.Config{Provider: "aws"}, "no credentials"},
 		{"another's credentials", providers.Config{Provider: "aws", Credentials: []byte(files["openstack"])}, "aws credentials"},

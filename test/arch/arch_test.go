@@ -47,6 +47,7 @@ var foreign = []struct {
 	{"github.com/aws/aws-sdk-go-v2", []string{"cloud/aws", "test"}, "an SDK stays in its driver"},
 	{"cloud.google.com/go", []string{"cloud/gcp", "test"}, "an SDK stays in its driver"},
 	{"google.golang.org/api", []string{"cloud/gcp", "test"}, "an SDK stays in its driver"},
+	{"github.com/Azure/azure-sdk-for-go", []string{"cloud/azure", "test"}, "an SDK stays in its driver"},
 	{"github.com/gophercloud/gophercloud", []string{"cloud/openstack", "test"}, "an SDK stays in its driver"},
 	{"go.etcd.io/etcd", []string{"store"}, "the store hides etcd"},
 	{"filippo.io/age", []string{"store"}, "sealing is the store's business"},

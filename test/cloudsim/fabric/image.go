@@ -29,6 +29,9 @@ func guestFiles(v VM) map[string]guestFile {
 		"usr/local/sbin/reboot":                {"#!/bin/sh\n# To PID 1: restart the machine.\nexec kill -INT 1\n", 0o755},
 		"usr/local/sbin/poweroff":              {"#!/bin/sh\n# To PID 1: switch the machine off.\nexec kill -TERM 1\n", 0o755},
 	}
+	for name, text := range v.Seed {
+		files["var/lib/cloud/seed/"+strings.ToLower(v.Datasource)+"/"+name] = guestFile{string(text), 0o600}
+	}
 	if v.Agent != "" {
 		files[strings.TrimPrefix(agentPath, "/")] = guestFile{v.Agent, 0o755}
 	}

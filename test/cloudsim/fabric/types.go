@@ -72,8 +72,13 @@ type VM struct {
 	MTU       int              // bytes; 0 = the network's
 
 	// Datasource is the cloud-init datasource that the guest uses: "AliYun",
-	// "Ec2", "GCE" or "OpenStack".
+	// "Ec2", "GCE", "NoCloud" or "OpenStack".
 	Datasource string
+
+	// Seed are files that a datasource finds on the disk instead of asking
+	// anyone, by their names: NoCloud's are "meta-data" and "user-data". They are
+	// written when the disk is made.
+	Seed map[string][]byte
 
 	// Agent is a program, all of it, that an image has in place of cloud-init: it
 	// is called with the argument "startup" at the end of every boot, and

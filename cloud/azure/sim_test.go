@@ -1,0 +1,179 @@
+package azure_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cbnet-io/cbnet/cloud"
+	"github.com/cbnet-io/cbnet/cloud/azure"
+	"github.com/cbnet-io/cbnet/cloud/cloudtest"
+	simazure "github.com/cbnet-io/cbnet/test/cloudsim/azure"
+	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
+	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
+)
+
+// region is where the tests work.
+const region = "koreacentral"
+
+// lab is a simulated Azure whose machines have states only.
+type lab struct {
+	sim          *simazure.Cloud
+	faults       *faults.Injector
+	url          string
+	subscription string
+}
+
+// open starts a lab; change may alter its options.
+func open(t *testing.T, change ...func(*simazure.Options)) *lab {
+	t.Helper()
+	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true, BootTime: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{faults: faults.New(faults.Config{})}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.StripPrefix("/azure", l.sim.Handler()).ServeHTTP(w, r)
+	}))
+	l.url = srv.URL + "/azure"
+	o := simazure.Options{Fabric: f, Faults: l.faults, URL: l.url, Latency: 15 * time.Millisecond, Hidden: 30 * time.Millisecond, PageSize: 3}
+	for _, c := range change {
+		c(&o)
+	}
+	l.sim = simazure.New(o)
+	var file struct {
+		SubscriptionID string `json:"subscriptionId"`
+	}
+	if err := json.Unmarshal(l.sim.Credentials(), &file); err != nil {
+		t.Fatal(err)
+	}
+	l.subscription = file.SubscriptionID
+	t.Cleanup(func() {
+		srv.Close()
+		l.sim.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := f.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+func (l *lab) driver(t testing.TB, transport http.RoundTripper) *azure.Driver {
+	t.Helper()
+	return newDriver(t, azure.Config{Endpoint: l.url, Credentials: l.sim.Credentials(), Transport: transport, Poll: 5 * time.Millisecond})
+}
+
+func newDriver(t testing.TB, cfg azure.Config) *azure.Driver {
+	t.Helper()
+	d, err := azure.New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// unknownID is the id of something that does not exist.
+func (l *lab) unknownID(kind cloud.Kind) string {
+	group := "/subscriptions/" + l.subscription + "/resourceGroups/nobodys"
+	return group + map[cloud.Kind]string{
+		cloud.KindVM:            "/providers/Microsoft.Compute/virtualMachines/nobodys",
+		cloud.KindSecurityGroup: "/providers/Microsoft.Network/networkSecurityGroups/nobodys",
+		cloud.KindSubnet:        "/providers/Microsoft.Network/virtualNetworks/nobodys/subnets/nobodys",
+		cloud.KindNetwork:       "/providers/Microsoft.Network/virtualNetworks/nobodys",
+		cloud.KindGroup:         "",
+	}[kind]
+}
+
+// TestSim runs the suite against the simulated Azure, whose machines here have
+// states only. It honours everything and has no quirks.
+func TestSim(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	cloudtest.Run(t, cloudtest.Target{
+		New: func(t testing.TB, transport http.RoundTripper) cloud.Driver { return l.driver(t, transport) },
+		NewWrong: func(t testing.TB) cloud.Driver {
+			var file map[string]string
+			if err := json.Unmarshal(l.sim.Credentials(), &file); err != nil {
+				t.Fatal(err)
+			}
+			file["clientSecret"] = "wrong"
+			wrong, err := json.Marshal(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return newDriver(t, azure.Config{Endpoint: l.url, Credentials: wrong})
+		},
+		Region:      region,
+		Image:       "debian-12",
+		VCPU:        2,
+		MemoryMiB:   4096,
+		MaxUserData: azure.MaxUserData,
+		UnknownID:   l.unknownID,
+		Kinds:       []cloud.Kind{cloud.KindNetwork, cloud.KindSecurityGroup, cloud.KindGroup},
+		Tick:        20 * time.Millisecond,
+		Inventory: func(_ testing.TB, mesh string) []string {
+			var left []string
+			for _, o := range l.sim.Inventory() {
+				if o.Tags[cloud.KeyMesh] == mesh {
+					left = append(left, fmt.Sprintf("%s %s %s", o.Kind, o.ID, o.State))
+				}
+			}
+			return left
+		},
+		SetFaults: func(_ testing.TB, want cloudtest.Faults) {
+			c := faults.Config{Throttle: want.Throttle, DropAfterCommit: want.Drop, AsyncFail: want.LateFail}
+			if want.VMQuota > 0 {
+				c.Quota = map[string]int{"azure/vm": want.VMQuota}
+			}
+			if want.NoCapacity {
+				c.NoCapacity = []string{"azure/" + region}
+			}
+			l.faults.Set(c)
+		},
+	})
+}
+
+// put writes a resource past the driver, as another client would.
+func (l *lab) put(t *testing.T, id, body string) {
+	t.Helper()
+	var file map[string]string
+	if err := json.Unmarshal(l.sim.Credentials(), &file); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.PostForm(l.url+"/"+file["tenantId"]+"/oauth2/v2.0/token", url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {file["clientId"]}, "client_secret": {file["clientSecret"]}, "scope": {l.url + "/.default"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var token struct {
+		Value string `json:"access_token"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&token); err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, l.url+id+"?api-version=2025-05-01", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token.Value)
+	made, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer made.Body.Close()
+	if made.StatusCode >= 300 {
+		text, _ := io.ReadAll(made.Body) // for the message alone
+		t.Fatalf("PUT %s: %s %s", id, made.Status, text)
+	}
+}
