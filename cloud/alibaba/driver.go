@@ -64,8 +64,8 @@ const defaultRegion = "cn-hangzhou"
 
 // Config says which account to use and how.
 type Config struct {
-	// Region is used by calls that name none. Default: the credentials' own
-	// region, else cn-hangzhou.
+	// Region is used by calls that name none. Default: that of the profile in
+	// Credentials, with Ambient ALIBABA_CLOUD_REGION_ID, else cn-hangzhou.
 	Region string
 	// Endpoint replaces Alibaba's endpoints of ECS and VPC; only here http is
 	// accepted.

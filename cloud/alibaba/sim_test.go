@@ -35,10 +35,10 @@ func open(t testing.TB) *site {
 	}
 	s := &site{faults: faults.New(faults.Config{})}
 	s.cloud = simalibaba.New(simalibaba.Options{
-		Fabric: f, Faults: s.faults, Settle: 20 * time.Millisecond, Hidden: 50 * time.Millisecond, Processing: 5 * time.Millisecond,
+		Fabric: f, Faults: s.faults, Settle: 20 * time.Millisecond, Hidden: 30 * time.Millisecond, Processing: 5 * time.Millisecond,
 	})
-	srv := httptest.NewServer(s.cloud.Handler())
-	s.url = srv.URL
+	srv := httptest.NewServer(http.StripPrefix("/alibaba", s.cloud.Handler())) // as cloudsim serves it
+	s.url = srv.URL + "/alibaba"
 	t.Cleanup(func() {
 		srv.Close()
 		s.cloud.Close()

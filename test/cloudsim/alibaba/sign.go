@@ -88,10 +88,7 @@ func (c *Cloud) verify3(r *http.Request, body []byte, q query) error {
 	for _, k := range sortedKeys(params) {
 		pairs = append(pairs, percent(k)+"="+percent(params.Get(k)))
 	}
-	path := r.URL.EscapedPath()
-	if path == "" {
-		path = "/"
-	}
+	path, _, _ := strings.Cut(r.RequestURI, "?") // as the client sees it
 	var headers strings.Builder
 	for _, h := range signed {
 		v := r.Header.Get(h)
