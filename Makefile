@@ -38,11 +38,18 @@ setup: ## install the Debian packages that demo and tests need, when missing
 .tools/bin/moto_server: Makefile | setup
 	python3 -m venv .tools && .tools/bin/pip install -q --disable-pip-version-check $(PIPS) && touch $@
 
+# Microsoft's Node SDK for Azure, all of it pinned by the lock file.
+AZURENODE := test/cloudsim/azure/node
+.tools/azure/node_modules/.package-lock.json: $(AZURENODE)/package.json $(AZURENODE)/package-lock.json | setup
+	@command -v npm > /dev/null || { as=; [ $$(id -u) = 0 ] || as=sudo; $$as apt-get update -q && DEBIAN_FRONTEND=noninteractive $$as apt-get install -qy --no-install-recommends nodejs npm; }
+	@mkdir -p .tools/azure && cp $^ .tools/azure/
+	cd .tools/azure && npm ci --silent --ignore-scripts --no-audit --no-fund && touch node_modules/.package-lock.json
+
 build: ## build cbnetd, cbctl, cbserver and cloudsim into bin/
 	@mkdir -p bin
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/... ./test/cloudsim
 
-test: setup .tools/bin/moto_server build ## run every test: packages, then the whole system on simulated clouds
+test: setup .tools/bin/moto_server .tools/azure/node_modules/.package-lock.json build ## run every test: packages, then the whole system on simulated clouds
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 5m $(RACE)
 	$(GO) test -timeout 5m ./mcis ./mesh
 	$(GO) test -short -timeout 5m -p 4 $(PLAIN)
