@@ -26,7 +26,7 @@ PIPS := awscli==1.45.11 boto3==1.43.11 botocore==1.43.11 moto==5.2.1 flask==3.1.
 NEBULA ?= v1.12.0 v1.11.2 v1.11.1
 PARTS  ?= all
 
-.PHONY: help setup build test race fuzz sim e2e e2e-kernel e2e-aws e2e-openstack bench lint demo
+.PHONY: help setup build test race fuzz sim e2e e2e-kernel e2e-aws e2e-openstack bench lint demo npm
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -38,15 +38,18 @@ setup: ## install the Debian packages that demo and tests need, when missing
 .tools/bin/moto_server: Makefile | setup
 	python3 -m venv .tools && .tools/bin/pip install -q --disable-pip-version-check $(PIPS) && touch $@
 
-# The vendor's Node SDK of Alibaba Cloud, all of it pinned by the lock file.
-ALICLOUD := test/cloudsim/alibaba/node
-.tools/alicloud/node_modules/.package-lock.json: $(ALICLOUD)/package.json $(ALICLOUD)/package-lock.json | setup
-	@command -v npm > /dev/null || { as=; [ $$(id -u) = 0 ] || as=sudo; $$as apt-get update -q && DEBIAN_FRONTEND=noninteractive $$as apt-get install -qy --no-install-recommends nodejs npm; }
-	@mkdir -p .tools/alicloud && cp $^ .tools/alicloud/
-	cd .tools/alicloud && npm ci --silent --ignore-scripts --no-audit --no-fund && touch node_modules/.package-lock.json
+# The vendors' Node SDKs, foreign clients of the simulated clouds, pinned by lock files.
+NODESDKS := $(patsubst %,.tools/node/%/node_modules/.package-lock.json,alibaba azure)
+.tools/node/%/node_modules/.package-lock.json: test/cloudsim/%/node/package.json test/cloudsim/%/node/package-lock.json | npm
+	@mkdir -p .tools/node/$* && cp $^ .tools/node/$*/
+	cd .tools/node/$* && npm ci --silent --ignore-scripts --no-audit --no-fund && touch node_modules/.package-lock.json
+
+npm: setup
+	@command -v npm > /dev/null || { as=; [ $$(id -u) = 0 ] || as=sudo; \
+	  $$as apt-get update -q && DEBIAN_FRONTEND=noninteractive $$as apt-get install -qy --no-install-recommends nodejs npm; }
 
 # Google's own program that runs start-up scripts, without the services around it.
-.tools/bin/google_metadata_script_runner: Makefile | setup
+.tools/bin/google_metadata_script_runner: Makefile | npm
 	mkdir -p .tools/bin .tools/agent && cd .tools/agent && apt-get download -q google-guest-agent && dpkg -x google-guest-agent_*.deb . && \
 	  install usr/bin/google_metadata_script_runner ../bin/
 
@@ -54,7 +57,7 @@ build: ## build cbnetd, cbctl, cbserver and cloudsim into bin/
 	@mkdir -p bin
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/... ./test/cloudsim
 
-test: setup .tools/bin/moto_server .tools/bin/google_metadata_script_runner .tools/alicloud/node_modules/.package-lock.json build ## run every test: packages, then the whole system on simulated clouds
+test: setup .tools/bin/moto_server .tools/bin/google_metadata_script_runner $(NODESDKS) build ## run every test: packages, then the whole system on simulated clouds
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 5m $(RACE)
 	$(GO) test -timeout 5m ./mcis ./mesh
 	$(GO) test -short -timeout 5m -p 4 $(PLAIN)

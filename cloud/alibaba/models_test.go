@@ -67,7 +67,7 @@ type model struct {
 // test is skipped; on the CI machine that is a failure.
 func readModels(t *testing.T, calls []call) map[string]model {
 	t.Helper()
-	modules, err := filepath.Abs("../../.tools/alicloud/node_modules")
+	modules, err := filepath.Abs("../../.tools/node/alibaba/node_modules")
 	if err == nil {
 		_, err = os.Stat(filepath.Join(modules, "@alicloud", "ecs20140526", "package.json"))
 	}

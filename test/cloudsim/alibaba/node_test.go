@@ -17,7 +17,7 @@ import (
 )
 
 // nodeModules is where make installs the vendor's Node SDK.
-const nodeModules = "../../../.tools/alicloud/node_modules"
+const nodeModules = "../../../.tools/node/alibaba/node_modules"
 
 // needNode skips a test where the vendor's Node SDK is missing; on the CI
 // machine that is a failure.
