@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 
@@ -98,7 +97,7 @@ func (n *network) ensureNetwork() error {
 // settle waits for the operations on this network and on what belongs to it,
 // which are those of an earlier try. All of them are called alike.
 func (n *network) settle() (waited bool, err error) {
-	ops, err := n.operations(`status != "DONE"`)
+	ops, err := n.operations(underWay)
 	if err != nil {
 		return false, err
 	}
@@ -107,9 +106,8 @@ func (n *network) settle() (waited bool, err error) {
 			continue
 		}
 		waited = true
-		// Why an earlier try failed does not matter: this one looks itself.
-		var failed *cloud.APIError
-		if err := n.wait("operation", op); err != nil && !(errors.As(err, &failed) && failed.Op == "operation") {
+		// That it failed would not matter: this try looks itself.
+		if _, err := n.wait(op); err != nil {
 			return waited, err
 		}
 	}
@@ -249,10 +247,4 @@ func (n *network) ensureRouter() error {
 		Name: proto.String(n.name), Description: proto.String(description(n.spec)), Network: proto.String(n.link()), Nats: nats,
 	}})
 	return n.made(n.finish("routers.insert", op, err))
-}
-
-// gone reports whether err says that something does not exist.
-func gone(err error) bool {
-	var e *cloud.APIError
-	return errors.Is(err, cloud.ErrNotFound) || errors.As(err, &e) && e.Status == http.StatusNotFound
 }
