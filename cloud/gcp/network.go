@@ -153,8 +153,9 @@ func (n *network) ensureFirewall() error {
 		if sameRule(have, want) {
 			return nil
 		}
-		op, err := c.Patch(n.ctx, &computepb.PatchFirewallRequest{Project: n.project, Firewall: n.name, FirewallResource: want})
-		return notYet(n.finish("firewalls.patch", op, err))
+		// A patch could not take tags away.
+		op, err := c.Update(n.ctx, &computepb.UpdateFirewallRequest{Project: n.project, Firewall: n.name, FirewallResource: want})
+		return notYet(n.finish("firewalls.update", op, err))
 	}
 	if !errors.Is(err, cloud.ErrNotFound) {
 		return err
@@ -172,7 +173,7 @@ const anywhere = "0.0.0.0/0"
 func (n *network) firewall() *computepb.Firewall {
 	f := &computepb.Firewall{
 		Name: proto.String(n.name), Description: proto.String(description(n.spec)), Network: proto.String(n.link()),
-		Direction: proto.String("INGRESS"), SourceRanges: []string{anywhere}, Disabled: proto.Bool(len(n.spec.Open) == 0),
+		Direction: proto.String("INGRESS"), Priority: proto.Int32(1000), SourceRanges: []string{anywhere}, Disabled: proto.Bool(len(n.spec.Open) == 0),
 	}
 	ports := map[string][]string{}
 	for _, p := range n.spec.Open {
