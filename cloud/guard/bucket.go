@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -15,7 +16,10 @@ import (
 //
 // The rate follows additive increase and multiplicative decrease: half of it
 // after a throttle, but once in settle, since calls under way were sent at the
-// old rate; a fiftieth of the maximum more when there was none in settle.
+// old rate; a fiftieth of the maximum more when there was none in settle. While
+// no more than a fifth of the last calls was throttled the rate stays: so little
+// is the price of using what is granted, or comes from others who use the same
+// account, and a lower rate would end in standstill.
 // Whoever waits looks at the rate again when it wakes, so that a decrease holds
 // for those who waited before it too.
 type bucket struct {
@@ -28,15 +32,23 @@ type bucket struct {
 	filled                     time.Time // when tokens was right
 	lowered, raised, throttled time.Time // last decrease, increase, throttle
 	until                      time.Time // no call before
+	good, bad                  float64   // calls of about the last memory
+	counted                    time.Time // when good and bad were right
 }
 
 // settle is the time for which a change of the rate is given a chance to show.
 const settle = time.Second
 
+// memory is how fast calls are forgotten: after that time a call counts for 37 %.
+const memory = 5 * time.Second
+
+// tolerable is the share of throttled calls that lowers no rate.
+const tolerable = 0.2
+
 func newBucket(most, least float64) *bucket {
 	return &bucket{
 		turn: make(chan struct{}, 1), most: most, least: min(least, most),
-		rate: most, tokens: max(1, most/2), filled: time.Now(),
+		rate: most, tokens: max(1, most/2), filled: time.Now(), counted: time.Now(),
 	}
 }
 
@@ -94,7 +106,9 @@ func (b *bucket) heed(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
+	b.forget(now)
 	if errors.Is(err, cloud.ErrThrottled) {
+		b.bad++
 		var e *cloud.APIError
 		if errors.As(err, &e) && e.After > 0 {
 			if until := now.Add(min(e.After, mostAfter)); until.After(b.until) {
@@ -103,16 +117,23 @@ func (b *bucket) heed(err error) {
 		}
 		b.tokens = min(b.tokens, 0)
 		b.throttled = now
-		if now.Sub(b.lowered) >= settle {
+		if now.Sub(b.lowered) >= settle && b.bad > tolerable*(b.good+b.bad) {
 			b.lowered = now
 			b.rate = max(b.least, b.rate/2)
 		}
 		return
 	}
+	b.good++
 	if b.rate < b.most && now.Sub(b.throttled) >= settle && now.Sub(b.raised) >= settle {
 		b.raised = now
 		b.rate = min(b.most, b.rate+b.most/50)
 	}
+}
+
+// forget lets the calls that are counted fade.
+func (b *bucket) forget(now time.Time) {
+	fade := math.Exp(-now.Sub(b.counted).Seconds() / memory.Seconds())
+	b.good, b.bad, b.counted = b.good*fade, b.bad*fade, now
 }
 
 // allowed returns the calls a second that are allowed now.

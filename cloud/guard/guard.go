@@ -11,8 +11,10 @@
 // A throttled call was not executed, and a call whose answer was lost may be
 // made again because drivers look before they create; both are repeated with
 // growing, jittered pauses, not sooner than the cloud asks for, if that is not
-// more than five minutes. EnsureNetwork and CreateVM are also repeated for a while when something they have just made
-// is not found yet. All else is returned at once.
+// more than five minutes. After a throttle the pause does not grow: the bucket
+// of what was throttled keeps the next request back. EnsureNetwork and CreateVM
+// are also repeated for a while when something they have just made is not found
+// yet. All else is returned at once.
 //
 // # Pacing
 //
@@ -135,7 +137,7 @@ func (g *guarded) do(ctx context.Context, c call, try func(context.Context) erro
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("%s: %w: %w", c.name, cloud.ErrThrottled, err) // nothing was sent
 		}
-		err := clean(g.once(ctx, c, n, try))
+		err, slowed := g.once(ctx, c, n, try)
 		if err == nil || ctx.Err() != nil || !again(c, n, err) {
 			return err
 		}
@@ -143,6 +145,9 @@ func (g *guarded) do(ctx context.Context, c call, try func(context.Context) erro
 			return fmt.Errorf("%w (tried %d times)", err, n)
 		}
 		pause := g.pause(n, err)
+		if slowed {
+			pause = g.pause(1, err) // its bucket keeps the next one back for as long as it must
+		}
 		if end, ok := ctx.Deadline(); ok && time.Until(end) <= pause {
 			return err
 		}
@@ -156,22 +161,23 @@ func (g *guarded) do(ctx context.Context, c call, try func(context.Context) erro
 	}
 }
 
-// once makes one try.
-func (g *guarded) once(ctx context.Context, c call, n int, try func(context.Context) error) error {
+// once makes one try, and reports whether its kind of request was slowed down
+// because the cloud throttled it.
+func (g *guarded) once(ctx context.Context, c call, n int, try func(context.Context) error) (err error, slowed bool) {
 	timeout := g.opt.WriteTimeout
 	if c.kind == kindRead || c.kind == kindCatalog {
 		timeout = g.opt.ReadTimeout
 	}
 	tryCtx, s := g.begin(ctx, c, timeout)
 	start := time.Now()
-	err := s.done(tryCtx, try(tryCtx))
+	err = clean(s.done(tryCtx, try(tryCtx)))
 	took := time.Since(start)
-	s.heed(err)
+	slowed = s.heed(err)
 	g.opt.Metrics.call(g, c, took, err)
 	// Names and ids alone: a spec holds user-data, and that a token.
 	g.opt.Log.Debug("cloud call", "provider", g.d.Provider(), "account", g.opt.Account, "region", c.region,
-		"call", c.name, "object", c.object, "try", n, "took", took, "err", clean(err))
-	return err
+		"call", c.name, "object", c.object, "try", n, "took", took, "err", err)
+	return err, slowed
 }
 
 // again reports whether a call whose n-th try ended with err may be repeated.

@@ -111,15 +111,16 @@ func (s *step) note(api apiCall, b *bucket, failed bool) {
 }
 
 // heed slows the kind of call down that the cloud throttled, as the driver has
-// found out: vendors say it in many ways.
-func (s *step) heed(err error) {
+// found out (vendors say it in many ways), and reports whether it did.
+func (s *step) heed(err error) bool {
 	s.mu.Lock()
 	api, b, refused := s.failed, s.bucket, s.refused
 	s.mu.Unlock()
 	if !errors.Is(err, cloud.ErrThrottled) || b == nil || refused != nil {
-		return
+		return false
 	}
 	b.heed(err)
 	s.g.opt.Metrics.throttled(s, api)
 	s.g.opt.Metrics.rate(s, api.kind, b)
+	return true
 }

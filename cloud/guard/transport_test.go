@@ -134,6 +134,29 @@ func TestAdapts(t *testing.T) {
 	})
 }
 
+// TestNoStandstill has a cloud throttle every tenth call, however few there are:
+// slowing down does not help, and must not end in one call every two seconds.
+func TestNoStandstill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		_, d := wire(func(*http.Request) (int, error) {
+			if n++; n%10 == 0 {
+				return 400, nil
+			}
+			return 200, nil
+		}, guard.Options{})
+		start := time.Now()
+		for range 300 {
+			if _, err := d.List(t.Context(), "r", cloud.Owner{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took > 30*time.Second {
+			t.Errorf("%d requests, a tenth of them throttled, took %s", n, took)
+		}
+	})
+}
+
 // TestNoTimeForATurn asserts that a call which would wait beyond its context's
 // end is refused at once, with the time to come back, and is not sent.
 func TestNoTimeForATurn(t *testing.T) {
