@@ -77,6 +77,9 @@ func TestHidden(t *testing.T) {
 	if _, err := c.DescribeInstances(t.Context(), by); err != nil {
 		t.Errorf("a minute later: %v", err)
 	}
+	s.faults.Set(faults.Config{Hidden: faults.Duration(2 * time.Minute)})
+	_, err = c.DescribeInstances(t.Context(), by)
+	wantCode(t, "by the fault's will for two minutes", err, "InvalidInstanceID.NotFound")
 }
 
 func TestAddresses(t *testing.T) {

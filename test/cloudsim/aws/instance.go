@@ -202,7 +202,7 @@ func describeInstances(c *call) (any, error) {
 // were launched a moment ago may not be known by their ids yet.
 func (c *call) instances() ([]*instance, error) {
 	for _, id := range c.q.list("InstanceId") {
-		if i, ok := c.r.instances.Get(id); ok && c.now().Sub(i.launched) < c.opts.Hidden {
+		if i, ok := c.r.instances.Get(id); ok && c.now().Sub(i.launched) < max(c.opts.Hidden, c.opts.Faults.Hidden()) {
 			return nil, notFound("i-", id)
 		}
 	}

@@ -38,6 +38,10 @@ type Config struct {
 	// Latency is added to every call.
 	Latency Duration `json:"latency"`
 
+	// Hidden is how long a new machine is not found by its id, where the cloud
+	// is one that is consistent only eventually.
+	Hidden Duration `json:"hidden"`
+
 	// Quota bounds how many objects may exist, by "CLOUD/KIND" or
 	// "CLOUD/REGION/KIND" with the kinds of the inventory: {"aws/vm": 4}.
 	Quota map[string]int `json:"quota,omitempty"`
@@ -65,11 +69,11 @@ func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Durat
 func (d *Duration) UnmarshalJSON(b []byte) error {
 	var s string
 	if err := json.Unmarshal(b, &s); err != nil {
-		return errors.New(`latency: want a text such as "50ms"`)
+		return errors.New(`want a duration as a text, such as "50ms"`)
 	}
 	v, err := time.ParseDuration(s)
 	if err != nil {
-		return fmt.Errorf(`latency %q: want a duration such as "50ms"`, s)
+		return fmt.Errorf(`%q: want a duration such as "50ms"`, s)
 	}
 	*d = Duration(v)
 	return nil
@@ -102,6 +106,9 @@ func (c Config) Validate() error {
 	}
 	if c.Latency < 0 || time.Duration(c.Latency) > MaxLatency {
 		errs = append(errs, fmt.Errorf("latency: %s: want 0 to %s", time.Duration(c.Latency), MaxLatency))
+	}
+	if c.Hidden < 0 {
+		errs = append(errs, fmt.Errorf("hidden: %s: want at least 0", time.Duration(c.Hidden)))
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.Quota)) {
 		if n := strings.Count(k, "/"); n < 1 || n > 2 {
@@ -204,6 +211,13 @@ func (i *Injector) Latency() time.Duration {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return time.Duration(i.conf.Latency)
+}
+
+// Hidden is how long a new machine is not found by its id.
+func (i *Injector) Hidden() time.Duration {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return time.Duration(i.conf.Hidden)
 }
 
 func (i *Injector) chance(share func(*Config) float64) bool {

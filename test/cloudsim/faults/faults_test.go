@@ -20,12 +20,12 @@ func TestParse(t *testing.T) {
 		want     []string // parts of the error; none = accepted
 	}{
 		{"empty", `{}`, nil},
-		{"all", `{"throttle":0.1,"dropAfterCommit":0.02,"asyncFail":1,"latency":"50ms","quota":{"aws/vm":4,"aws/us-east-1/vm":2},"noCapacity":["aws/us-east-1a"],"dropNext":{"RunInstances":1},"seed":7}`, nil},
-		{"every fault is told", `{"throttle":1.5,"dropAfterCommit":-1,"asyncFail":2,"latency":"2h","quota":{"vm":-1},"noCapacity":["us-east-1a"],"dropNext":{"X":-1}}`,
-			[]string{"throttle: 1.5", "dropAfterCommit: -1", "asyncFail: 2", "latency: 2h", "quota.vm: want CLOUD/KIND", "quota.vm: -1", `noCapacity[0]: "us-east-1a"`, "dropNext.X: -1"}},
+		{"all", `{"throttle":0.1,"dropAfterCommit":0.02,"asyncFail":1,"latency":"50ms","hidden":"3s","quota":{"aws/vm":4,"aws/us-east-1/vm":2},"noCapacity":["aws/us-east-1a"],"dropNext":{"RunInstances":1},"seed":7}`, nil},
+		{"every fault is told", `{"throttle":1.5,"dropAfterCommit":-1,"asyncFail":2,"latency":"2h","hidden":"-1s","quota":{"vm":-1},"noCapacity":["us-east-1a"],"dropNext":{"X":-1}}`,
+			[]string{"throttle: 1.5", "dropAfterCommit: -1", "asyncFail: 2", "latency: 2h", "hidden: -1s", "quota.vm: want CLOUD/KIND", "quota.vm: -1", `noCapacity[0]: "us-east-1a"`, "dropNext.X: -1"}},
 		{"unknown key", `{"throtle":0.1}`, []string{`unknown field "throtle"`}},
-		{"latency as a number", `{"latency":50}`, []string{"latency: want a text"}},
-		{"latency without unit", `{"latency":"50"}`, []string{`latency "50"`}},
+		{"latency as a number", `{"latency":50}`, []string{"want a duration as a text"}},
+		{"latency without unit", `{"latency":"50"}`, []string{`"50": want a duration`}},
 		{"two values", `{} {}`, []string{"more than one"}},
 		{"not JSON", `throttle: 1`, []string{"faults:"}},
 	} {
