@@ -2,6 +2,7 @@ package cloudtest
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -101,7 +102,12 @@ func (s *suite) lateFailure(t *testing.T) {
 func (sc *scenario) failsLate() {
 	sc.t.Helper()
 	sc.eventually("VM failed", func() string {
-		vm := sc.find(cloud.KindVM).VM
+		list := sc.list()
+		i := slices.IndexFunc(list, func(r cloud.Resource) bool { return r.Kind == cloud.KindVM })
+		if i < 0 {
+			return "not listed yet"
+		}
+		vm := list[i].VM
 		if vm.State != cloud.VMFailed {
 			return string(vm.State)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 )
 
-// newKey returns the public half of a new key as a line of authorized_keys.
+// newKey returns the public half of a new Ed25519 key as a line of authorized_keys.
 func newKey(t testing.TB) string {
 	t.Helper()
 	public, _, err := ed25519.GenerateKey(rand.Reader)
@@ -58,7 +58,7 @@ func (s *suite) key(t *testing.T) {
 		})
 	}
 	other := sc.networkSpec()
-	other.SSHKey = newKey(t)
+	other.SSHKey = s.NewKey(t)
 	switch got, err := sc.d.EnsureNetwork(t.Context(), other); {
 	case sc.pair():
 		wantFault(t, "another key", sc.d, err, cloud.ErrConflict, s.Region, other.Name)

@@ -55,7 +55,7 @@ func identify(req *http.Request) (apiCall, *http.Request, error) {
 	path, literal := template(req.URL.Path)
 	c := apiCall{req.Method + " " + path, apiWrite}
 	switch {
-	case req.Method == http.MethodGet, req.Method == http.MethodHead, literal == "tokens", literal == "token":
+	case req.Method == http.MethodGet, req.Method == http.MethodHead, literal == "tokens", literal == "token", literal == "wait":
 		c.kind = apiRead
 	case req.Method == http.MethodDelete:
 		c.kind = apiDelete

@@ -33,6 +33,7 @@ func TestIdentify(t *testing.T) {
 		{"POST", "https://compute.googleapis.com/compute/v1/projects/p-1/zones/z-a/instances", "", "POST /compute/v1/projects/{id}/zones/{id}/instances", apiWrite},
 		{"DELETE", "https://compute.googleapis.com/compute/v1/projects/p-1/global/networks/n", "", "DELETE /compute/v1/projects/{id}/global/networks/{id}", apiDelete},
 		{"GET", "https://compute.googleapis.com/compute/v1/projects/p/aggregated/instances", "", "GET /compute/v1/projects/{id}/aggregated/instances", apiRead},
+		{"POST", "https://compute.googleapis.com/compute/v1/projects/p/zones/z/operations/op-1/wait", "", "POST /compute/v1/projects/{id}/zones/{id}/operations/{id}/wait", apiRead},
 		{"PUT", "https://management.azure.com" + azure + "/vm-1?api-version=x", "", "PUT /subscriptions/{id}/resourceGroups/{id}/providers/Microsoft.Compute/virtualMachines/{id}", apiWrite},
 		{"GET", "https://management.azure.com/subscriptions/" + uuid + "/providers/Microsoft.Compute/locations/koreacentral/usages", "", "GET /subscriptions/{id}/providers/Microsoft.Compute/locations/{id}/usages", apiRead},
 		{"GET", "https://host/", "", "GET /", apiRead},
