@@ -41,6 +41,9 @@ type Target struct {
 	Kinds []cloud.Kind
 	// NATKinds are what NetworkSpec.NAT adds to them. Default: nothing.
 	NATKinds []cloud.Kind
+	// NewKey returns the public half of a new key as a line of authorized_keys,
+	// of a kind that the endpoint takes. Default: an Ed25519 key.
+	NewKey func(t testing.TB) string
 	// VMKey returns the key that the endpoint itself says a machine was made
 	// with, in the form of Network.Key, "" if it does not show the machine yet.
 	// Optional.

@@ -143,7 +143,7 @@ func (s *session) listImages(region string) ([]cloud.Image, error) {
 	for _, source := range imageSources {
 		it := c.List(s.ctx, &computepb.ListImagesRequest{Project: source.project, Filter: proto.String(source.filter)})
 		err := each(it.Next, func(i *computepb.Image) {
-			if i.GetDeprecated().GetState() == "" && i.GetArchitecture() != "ARM64" {
+			if state := i.GetDeprecated().GetState(); (state == "" || state == "ACTIVE") && i.GetArchitecture() != "ARM64" {
 				out = append(out, cloud.Image{
 					ID: "projects/" + source.project + "/global/images/" + i.GetName(), Name: i.GetName(), Alias: alias(i.GetFamily()), Created: instant(i.GetCreationTimestamp()),
 				})

@@ -120,5 +120,6 @@ func (b bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	req = req.Clone(req.Context())
 	req.Header.Set("Authorization", "Bearer "+token.Value)
+	req.Header.Set("User-Agent", "cbnet")
 	return b.next.RoundTrip(req)
 }

@@ -43,6 +43,22 @@ func (x deletion) check(description string) error {
 	return cloud.CheckOwner(x.res, cloud.ParseDescription(description))
 }
 
+// begun returns nil if a deletion was accepted, now or before: an object cannot
+// be deleted while that is under way.
+func (x deletion) begun(call string, id uint64, err error) error {
+	if err = wrap(call, err); !busy(err) {
+		return err
+	}
+	ops, failed := x.operations(underWay)
+	switch {
+	case failed != nil:
+		return failed
+	case slices.ContainsFunc(ops, func(op *computepb.Operation) bool { return deletes(op, id) }):
+		return nil
+	}
+	return err
+}
+
 func (x deletion) vm() error {
 	zone, instance, err := parseVMID(x.res.ID)
 	if err != nil {
@@ -63,15 +79,7 @@ func (x deletion) vm() error {
 		return err
 	}
 	_, err = c.Delete(x.ctx, &computepb.DeleteInstanceRequest{Project: x.project, Zone: zone, Instance: instance})
-	if err = wrap("instances.delete", err); !errors.Is(err, cloud.ErrInUse) {
-		return err
-	}
-	// Something is under way on it: perhaps its deletion.
-	ending, again := x.beingDeleted(zone, have.GetId())
-	if ending || again != nil {
-		return again
-	}
-	return err
+	return x.begun("instances.delete", have.GetId(), err)
 }
 
 // forget deletes the operations by which a machine is known that vanished.
@@ -130,7 +138,7 @@ func (x deletion) router() error {
 		return err
 	}
 	_, err = c.Delete(x.ctx, &computepb.DeleteRouterRequest{Project: x.project, Region: x.res.Region, Router: x.res.ID})
-	return wrap("routers.delete", err)
+	return x.begun("routers.delete", have.GetId(), err)
 }
 
 func (x deletion) firewall() error {
@@ -149,7 +157,7 @@ func (x deletion) firewall() error {
 		return err
 	}
 	_, err = c.Delete(x.ctx, &computepb.DeleteFirewallRequest{Project: x.project, Firewall: x.res.ID})
-	return wrap("firewalls.delete", err)
+	return x.begun("firewalls.delete", have.GetId(), err)
 }
 
 func (x deletion) subnetwork() error {
@@ -165,7 +173,7 @@ func (x deletion) subnetwork() error {
 		return err
 	}
 	_, err = c.Delete(x.ctx, &computepb.DeleteSubnetworkRequest{Project: x.project, Region: x.res.Region, Subnetwork: x.res.ID})
-	return wrap("subnetworks.delete", err)
+	return x.begun("subnetworks.delete", have.GetId(), err)
 }
 
 func (x deletion) network() error {
@@ -181,5 +189,5 @@ func (x deletion) network() error {
 		return err
 	}
 	_, err = c.Delete(x.ctx, &computepb.DeleteNetworkRequest{Project: x.project, Network: x.res.ID})
-	return wrap("networks.delete", err)
+	return x.begun("networks.delete", have.GetId(), err)
 }

@@ -23,15 +23,19 @@ type google struct {
 	transports []*discovery.Transport
 }
 
-// newGoogle loads the document, which is in the module that the SDK itself
-// needs, and says at the end of the test what was checked.
+// document loads the document, which is in the module that the SDK itself needs.
+var document = sync.OnceValues(func() (*discovery.API, error) {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "google.golang.org/api").Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w", err)
+	}
+	return discovery.Load(filepath.Join(strings.TrimSpace(string(dir)), "compute", "v1", "compute-api.json"))
+})
+
+// newGoogle says at the end of the test what was checked.
 func newGoogle(t *testing.T) *google {
 	t.Helper()
-	dir, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "google.golang.org/api").Output()
-	if err != nil {
-		t.Fatalf("go list: %v", err)
-	}
-	api, err := discovery.Load(filepath.Join(strings.TrimSpace(string(dir)), "compute", "v1", "compute-api.json"))
+	api, err := document()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@
 // wait. A machine that the cloud could not start vanishes, and the operation of
 // its creation tells why: so long as that is kept (some days) List shows it as a
 // machine that is [cloud.VMFailed], whose owner is known by the request id, and
-// Delete deletes the operation.
+// Delete deletes the operation (permission compute.zoneOperations.delete).
 //
 // # User-data
 //
@@ -43,6 +43,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 
 	"cloud.google.com/go/auth"
@@ -78,7 +79,7 @@ type Config struct {
 // Driver is Compute Engine in one project. It is safe for concurrent use.
 type Driver struct {
 	project  string
-	endpoint string // "" for Google's
+	endpoint string
 	creds    *auth.Credentials
 	next     http.RoundTripper
 
@@ -99,7 +100,7 @@ var (
 // the default chain may ask the metadata server. Errors wrap [cloud.ErrInvalid]
 // (configuration) or [cloud.ErrAuth] (no credentials) and never quote a secret.
 func New(ctx context.Context, cfg Config) (*Driver, error) {
-	d := &Driver{project: cfg.Project, endpoint: cfg.Endpoint, next: cfg.Transport, zones: map[string][]string{}}
+	d := &Driver{project: cfg.Project, endpoint: "https://compute.googleapis.com", next: cfg.Transport, zones: map[string][]string{}}
 	if d.next == nil {
 		d.next = http.DefaultTransport
 	}
@@ -108,6 +109,7 @@ func New(ctx context.Context, cfg Config) (*Driver, error) {
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return nil, fmt.Errorf("gcp endpoint %q: %w: want http://HOST:PORT or https://HOST", cfg.Endpoint, cloud.ErrInvalid)
 		}
+		d.endpoint = strings.TrimSuffix(cfg.Endpoint, "/")
 	}
 	var err error
 	if d.creds, err = newCredentials(cfg, d.next); err != nil {

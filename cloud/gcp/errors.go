@@ -1,9 +1,11 @@
 package gcp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,7 +13,6 @@ import (
 
 	"cloud.google.com/go/auth"
 	"cloud.google.com/go/compute/apiv1/computepb"
-	"github.com/googleapis/gax-go/v2/apierror"
 	"google.golang.org/api/googleapi"
 
 	"github.com/cbnet-io/cbnet/cloud"
@@ -24,6 +25,7 @@ var classes = map[string]error{
 	"ACCOUNT_DISABLED":                          cloud.ErrAuth,
 	"AUTH_ERROR":                                cloud.ErrAuth,
 	"BILLING_NOT_ENABLED":                       cloud.ErrAuth,
+	"CONDITION_NOT_MET":                         cloud.ErrAuth, // a policy of the organization
 	"FORBIDDEN":                                 cloud.ErrAuth,
 	"INSUFFICIENT_PERMISSIONS":                  cloud.ErrAuth,
 	"PERMISSIONS_ERROR":                         cloud.ErrAuth,
@@ -44,7 +46,6 @@ var classes = map[string]error{
 	"RESOURCE_IN_USE_BY_ANOTHER_RESOURCE":       cloud.ErrInUse,
 	"RESOURCE_NOT_READY":                        cloud.ErrInUse,
 	"ALREADY_EXISTS":                            cloud.ErrConflict,
-	"CONDITION_NOT_MET":                         cloud.ErrConflict,
 	"DUPLICATE":                                 cloud.ErrConflict,
 	"IP_IN_USE_BY_ANOTHER_RESOURCE":             cloud.ErrConflict,
 	"RESOURCE_ALREADY_EXISTS":                   cloud.ErrConflict,
@@ -114,17 +115,11 @@ func wrap(op string, err error) error {
 		e.Class = classify(e.Code, e.Status)
 		// The newer form of errors has one reason more, and quotas per minute
 		// are told from others by it alone.
-		if a, ok := apierror.FromError(api); ok && a.Reason() != "" {
-			if c, ok := classes[a.Reason()]; ok {
-				e.Class = c
-			}
-			if e.Code == "" {
-				e.Code = a.Reason()
-			}
+		info := errorInfo(api.Details)
+		if c, ok := classes[info]; ok {
+			e.Class = c
 		}
-		if e.Code == "" {
-			e.Code = http.StatusText(e.Status)
-		}
+		e.Code = cmp.Or(e.Code, info, http.StatusText(e.Status))
 		return e
 	}
 	if errors.Is(err, errNoToken) {
@@ -134,6 +129,19 @@ func wrap(op string, err error) error {
 	// it is, the call may have taken effect.
 	e.Class = cloud.ErrUnavailable
 	return fmt.Errorf("%w: %w", e, err)
+}
+
+// errorInfo returns the reason of the google.rpc.ErrorInfo among the details of
+// an error, "" for none. The SDK's own reader gives up on errors of this API.
+func errorInfo(details []any) string {
+	for _, d := range details {
+		m, _ := d.(map[string]any)
+		if kind, _ := m["@type"].(string); strings.HasSuffix(kind, "/google.rpc.ErrorInfo") {
+			reason, _ := m["reason"].(string)
+			return reason
+		}
+	}
+	return ""
 }
 
 // tokenError tells credentials that are refused from a token endpoint that
@@ -190,7 +198,12 @@ func notYet(err error) error {
 }
 
 // taken reports whether err says that the name is.
-func taken(err error) bool {
+func taken(err error) bool { return coded(err, "ALREADY_EXISTS", "RESOURCE_ALREADY_EXISTS") }
+
+// busy reports whether err says that an operation on the object is under way.
+func busy(err error) bool { return coded(err, "RESOURCE_NOT_READY", "OPERATION_IN_PROGRESS") }
+
+func coded(err error, codes ...string) bool {
 	var e *cloud.APIError
-	return errors.As(err, &e) && (upperSnake(e.Code) == "ALREADY_EXISTS" || upperSnake(e.Code) == "RESOURCE_ALREADY_EXISTS")
+	return errors.As(err, &e) && slices.Contains(codes, upperSnake(e.Code))
 }

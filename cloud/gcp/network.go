@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 
@@ -98,7 +97,7 @@ func (n *network) ensureNetwork() error {
 // settle waits for the operations on this network and on what belongs to it,
 // which are those of an earlier try. All of them are called alike.
 func (n *network) settle() (waited bool, err error) {
-	ops, err := n.operations(`status != "DONE"`)
+	ops, err := n.operations(underWay)
 	if err != nil {
 		return false, err
 	}
@@ -107,9 +106,8 @@ func (n *network) settle() (waited bool, err error) {
 			continue
 		}
 		waited = true
-		// Why an earlier try failed does not matter: this one looks itself.
-		var failed *cloud.APIError
-		if err := n.wait("operation", op); err != nil && !(errors.As(err, &failed) && failed.Op == "operation") {
+		// That it failed would not matter: this try looks itself.
+		if _, err := n.wait(op); err != nil {
 			return waited, err
 		}
 	}
@@ -155,8 +153,9 @@ func (n *network) ensureFirewall() error {
 		if sameRule(have, want) {
 			return nil
 		}
-		op, err := c.Patch(n.ctx, &computepb.PatchFirewallRequest{Project: n.project, Firewall: n.name, FirewallResource: want})
-		return notYet(n.finish("firewalls.patch", op, err))
+		// A patch could not take tags away.
+		op, err := c.Update(n.ctx, &computepb.UpdateFirewallRequest{Project: n.project, Firewall: n.name, FirewallResource: want})
+		return notYet(n.finish("firewalls.update", op, err))
 	}
 	if !errors.Is(err, cloud.ErrNotFound) {
 		return err
@@ -174,7 +173,7 @@ const anywhere = "0.0.0.0/0"
 func (n *network) firewall() *computepb.Firewall {
 	f := &computepb.Firewall{
 		Name: proto.String(n.name), Description: proto.String(description(n.spec)), Network: proto.String(n.link()),
-		Direction: proto.String("INGRESS"), SourceRanges: []string{anywhere}, Disabled: proto.Bool(len(n.spec.Open) == 0),
+		Direction: proto.String("INGRESS"), Priority: proto.Int32(1000), SourceRanges: []string{anywhere}, Disabled: proto.Bool(len(n.spec.Open) == 0),
 	}
 	ports := map[string][]string{}
 	for _, p := range n.spec.Open {
@@ -249,10 +248,4 @@ func (n *network) ensureRouter() error {
 		Name: proto.String(n.name), Description: proto.String(description(n.spec)), Network: proto.String(n.link()), Nats: nats,
 	}})
 	return n.made(n.finish("routers.insert", op, err))
-}
-
-// gone reports whether err says that something does not exist.
-func gone(err error) bool {
-	var e *cloud.APIError
-	return errors.Is(err, cloud.ErrNotFound) || errors.As(err, &e) && e.Status == http.StatusNotFound
 }

@@ -21,12 +21,16 @@ func (s *session) finish(call string, made *compute.Operation, err error) error 
 	if err != nil {
 		return wrap(call, err)
 	}
-	return s.wait(call, made.Proto())
+	op, err := s.wait(made.Proto())
+	if err != nil {
+		return err
+	}
+	return failure(call, op)
 }
 
-// wait returns when an operation has ended, with its failure. The API holds the
-// answer back until then, for two minutes at most.
-func (s *session) wait(call string, op *computepb.Operation) error {
+// wait returns an operation when it has ended, whether or not it has failed. The
+// API holds the answer back until then, for two minutes at most.
+func (s *session) wait(op *computepb.Operation) (*computepb.Operation, error) {
 	for begin := true; op.GetStatus() != computepb.Operation_DONE; begin = false {
 		if !begin {
 			pause := time.NewTimer(waitPause)
@@ -34,15 +38,15 @@ func (s *session) wait(call string, op *computepb.Operation) error {
 			case <-pause.C:
 			case <-s.ctx.Done():
 				pause.Stop()
-				return fmt.Errorf("%s: %w: %w", call, cloud.ErrUnavailable, s.ctx.Err())
+				return nil, fmt.Errorf("operation %s: %w: %w", op.GetName(), cloud.ErrUnavailable, s.ctx.Err())
 			}
 		}
 		var err error
 		if op, err = s.waitOnce(op); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return failure(call, op)
+	return op, nil
 }
 
 func (s *session) waitOnce(op *computepb.Operation) (*computepb.Operation, error) {
@@ -70,8 +74,11 @@ func (s *session) waitOnce(op *computepb.Operation) (*computepb.Operation, error
 	return op, wrap("globalOperations.wait", err)
 }
 
-// unfinished selects the operations that are under way or have failed.
-const unfinished = `(status != "DONE") OR (httpErrorStatusCode >= 400)`
+// Filters of lists of operations.
+const (
+	underWay   = `status != "DONE"`
+	unfinished = `(status != "DONE") OR (httpErrorStatusCode >= 400)` // under way or failed
+)
 
 // operations lists the operations of all places that a filter selects.
 func (s *session) operations(filter string) ([]*computepb.Operation, error) {

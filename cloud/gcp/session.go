@@ -22,11 +22,7 @@ type session struct {
 // lists do not carry the caller's context: the transport does.
 func (d *Driver) session(ctx context.Context) *session {
 	hc := &http.Client{Transport: bound{ctx, bearer{d.creds, strict{d.next}}}}
-	s := &session{Driver: d, ctx: ctx, opts: []option.ClientOption{option.WithHTTPClient(hc)}}
-	if d.endpoint != "" {
-		s.opts = append(s.opts, option.WithEndpoint(d.endpoint))
-	}
-	return s
+	return &session{Driver: d, ctx: ctx, opts: []option.ClientOption{option.WithHTTPClient(hc), option.WithEndpoint(d.endpoint)}}
 }
 
 // bound ends requests with a context.

@@ -2,6 +2,7 @@ package gcp_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -66,6 +67,45 @@ func unknownID(kind cloud.Kind) string {
 	return "nothing-asia-northeast3"
 }
 
+// get reads a resource by its path below the project, as any client could.
+func (s *site) get(t testing.TB, path string) map[string]any {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/compute/v1/projects/cloudsim/"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	v := map[string]any{}
+	if err := json.NewDecoder(resp.Body).Decode(&v); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("get %s: %d, %v, %v", path, resp.StatusCode, v, err)
+	}
+	return v
+}
+
+// metadata returns the metadata of a machine.
+func (s *site) metadata(t testing.TB, id string) map[string]string {
+	t.Helper()
+	zone, number, _ := strings.Cut(id, "/")
+	items := map[string]string{}
+	meta, _ := s.get(t, "zones/"+zone+"/instances/"+number)["metadata"].(map[string]any)
+	list, _ := meta["items"].([]any)
+	for _, i := range list {
+		item, _ := i.(map[string]any)
+		items[fmt.Sprint(item["key"])] = fmt.Sprint(item["value"])
+	}
+	return items
+}
+
+// vmKey returns the key that a machine's usual user accepts.
+func (s *site) vmKey(t testing.TB, id string) string {
+	_, key, _ := strings.Cut(s.metadata(t, id)["ssh-keys"], "debian:")
+	return key
+}
+
 // TestSim runs the suite against the simulated Compute Engine. It honours
 // everything and has no quirks. Every request and every reply that the driver
 // sees is as Google's discovery document describes it.
@@ -91,6 +131,7 @@ func TestSim(t *testing.T) {
 		UnknownImage: "projects/debian-cloud/global/images/debian-12-bookworm-v19700101",
 		Kinds:        []cloud.Kind{cloud.KindNetwork, cloud.KindSubnet, cloud.KindSecurityGroup},
 		NATKinds:     []cloud.Kind{cloud.KindRouter},
+		VMKey:        s.vmKey,
 		Tick:         20 * time.Millisecond,
 		Inventory: func(_ testing.TB, mesh string) []string {
 			var left []string

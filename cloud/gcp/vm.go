@@ -199,9 +199,10 @@ func metadata(spec cloud.VMSpec) []*computepb.Items {
 		}
 		add("startup-script", startupScript)
 	}
-	add("block-project-ssh-keys", "TRUE")
+	add("block-project-ssh-keys", "TRUE") // the project's keys are none of this machine's
 	if spec.Network.Key != "" {
 		add("ssh-keys", user(spec.Image)+":"+spec.Network.Key)
+		add("enable-oslogin", "FALSE") // else the key would not count
 	}
 	return items
 }

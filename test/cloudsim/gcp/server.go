@@ -122,13 +122,15 @@ func (c *Cloud) perform(act action, r *http.Request, body []byte) (any, error) {
 		c.mu.Lock()
 	}
 	c.settleLocked(cl.ctx)
-	if err := cl.checkPlace(); err != nil {
-		return nil, err
+	if act.id != "regions.get" && act.id != "zones.get" {
+		if err := cl.checkPlace(); err != nil {
+			return nil, err
+		}
 	}
 	return act.do(cl)
 }
 
-// checkPlace checks the region or zone in the path.
+// checkPlace checks the region or zone in which something is looked for.
 func (c *call) checkPlace() error {
 	if z := c.path("zone"); z != "" && !c.isZone(z) {
 		return invalid("zone", z, "Unknown zone.")

@@ -89,7 +89,9 @@ func parseRange(s string) (netip.Prefix, error) {
 	if cidr.Bits() < 4 || cidr.Bits() > 29 {
 		return cidr, invalid("resource.ipCidrRange", s, "The prefix length must be between 4 and 29, inclusive.")
 	}
-	for _, r := range []string{"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "199.36.153.4/30", "199.36.153.8/30", "224.0.0.0/4", "255.255.255.255/32"} {
+	for _, r := range []string{"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "199.36.153.4/30", "199.36.153.8/30", "224.0.0.0/4", "255.255.255.255/32",
+		"198.18.0.0/15", // the internet of the simulation
+	} {
 		if cidr.Overlaps(netip.MustParsePrefix(r)) {
 			return cidr, invalid("resource.ipCidrRange", s, "Must be a CIDR address range that is not contained in any reserved range.")
 		}
