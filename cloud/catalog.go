@@ -96,24 +96,13 @@ func names[T any](list []T, name func(T) string) []string {
 	for _, v := range list {
 		out = append(out, name(v))
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return out
 }
 
-// nearest returns up to five of known that share the longest beginning with
-// wish, as text for an error.
+// nearest is [Nearest] as text for an error.
 func nearest(wish string, known []string) string {
 	if len(known) == 0 {
 		return "there are none"
 	}
-	shared := func(s string) int {
-		n := 0
-		for n < len(s) && n < len(wish) && s[n] == wish[n] {
-			n++
-		}
-		return n
-	}
-	known = slices.Clone(known)
-	slices.SortStableFunc(known, func(a, b string) int { return cmp.Compare(shared(b), shared(a)) })
-	return strings.Join(known[:min(5, len(known))], ", ")
+	return strings.Join(Nearest(wish, known, 5), ", ")
 }

@@ -63,25 +63,30 @@ func UserLabels(tags map[string]string) map[string]string {
 	return labels
 }
 
+// CheckLabel reports what is wrong with a label of VMSpec.Labels.
+func CheckLabel(key, value string) error {
+	switch {
+	case key == "":
+		return errors.New("label: a key is empty")
+	case strings.HasPrefix(key, markPrefix):
+		return fmt.Errorf("label %q: keys that begin with %q are not for users", key, markPrefix)
+	case len(key) > MaxLabel || len(value) > MaxLabel:
+		return fmt.Errorf("label %.40q: %.40q: want at most %d bytes each", key, value, MaxLabel)
+	case !utf8.ValidString(key + value):
+		return fmt.Errorf("label %q: %q: want UTF-8", key, value)
+	case strings.ContainsFunc(key+value, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return fmt.Errorf("label %q: %q: want no control characters", key, value)
+	}
+	return nil
+}
+
 func checkLabels(labels map[string]string) error {
 	var errs []error
 	if len(labels) > MaxLabels {
 		errs = append(errs, fmt.Errorf("labels: %d, at most %d are possible", len(labels), MaxLabels))
 	}
 	for _, k := range slices.Sorted(maps.Keys(labels)) {
-		v := labels[k]
-		switch {
-		case k == "":
-			errs = append(errs, errors.New("label: a key is empty"))
-		case strings.HasPrefix(k, markPrefix):
-			errs = append(errs, fmt.Errorf("label %q: keys that begin with %q are not for users", k, markPrefix))
-		case len(k) > MaxLabel || len(v) > MaxLabel:
-			errs = append(errs, fmt.Errorf("label %.40q: %.40q: want at most %d bytes each", k, v, MaxLabel))
-		case !utf8.ValidString(k + v):
-			errs = append(errs, fmt.Errorf("label %q: %q: want UTF-8", k, v))
-		case strings.ContainsFunc(k+v, func(r rune) bool { return r < ' ' || r == 0x7f }):
-			errs = append(errs, fmt.Errorf("label %q: %q: want no control characters", k, v))
-		}
+		errs = append(errs, CheckLabel(k, labels[k]))
 	}
 	return errors.Join(errs...)
 }

@@ -18,8 +18,6 @@ const (
 // first four for the network, its gateway, DNS and the future.
 const firstVMAddr = 4
 
-var sshKeyRule = regexp.MustCompile(`^(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\r\n]*)?$`)
-
 var nameRule = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 
 // Validate reports all faults that can be seen without asking a cloud. The
@@ -35,8 +33,8 @@ func (s NetworkSpec) Validate() error {
 			errs = append(errs, fmt.Errorf("open port %s/%d: want udp or tcp, 1 to 65535", p.Protocol, p.Number))
 		}
 	}
-	if s.SSHKey != "" && !sshKeyRule.MatchString(s.SSHKey) {
-		errs = append(errs, errors.New("ssh key: want one line of an authorized_keys file without options: TYPE BASE64 [COMMENT]"))
+	if s.SSHKey != "" {
+		errs = append(errs, CheckSSHKey(s.SSHKey))
 	}
 	return invalid("network", s.Name, errs)
 }

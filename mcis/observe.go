@@ -149,7 +149,7 @@ func (p *pipeline) gone(ctx context.Context, n *nodeState, reason string) error 
 // fail gives up on the node's present machine, with the last lines of its
 // console where the cloud has them.
 func (p *pipeline) fail(ctx context.Context, n *nodeState, reason string) error {
-	console, ok := p.driver().(cloud.Console)
+	console, ok := cloud.As[cloud.Console](p.driver())
 	if !ok || n.rec.ID == "" {
 		return p.failed(ctx, n, reason, "")
 	}

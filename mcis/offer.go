@@ -114,8 +114,8 @@ func (s *Service) offers(ctx context.Context, spec *Spec, places map[place]bool)
 
 func (s *Service) offer(ctx context.Context, d cloud.Driver, p place) (offer, error) {
 	var o offer
-	o.pricer, _ = d.(cloud.Pricer)
-	catalog, ok := d.(cloud.Catalog)
+	o.pricer, _ = cloud.As[cloud.Pricer](d)
+	catalog, ok := cloud.As[cloud.Catalog](d)
 	if !ok {
 		return o, nil
 	}

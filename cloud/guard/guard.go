@@ -4,7 +4,7 @@
 // of this, so it is written once for all clouds.
 //
 // [New] wraps a driver as a driver. The optional capabilities of the driver are
-// those of the result, guarded in the same way.
+// those of the result, guarded in the same way; [cloud.As] finds them.
 //
 // # Repeating
 //
@@ -95,54 +95,7 @@ func (o Options) withDefaults() Options {
 
 // New returns d, guarded.
 func New(d Driver, opt Options) cloud.Driver {
-	g := &guarded{d: d, opt: opt.withDefaults(), buckets: map[bucketKey]*bucket{}}
-	console, hasConsole := d.(cloud.Console)
-	power, hasPower := d.(cloud.Power)
-	pricer, hasPricer := d.(cloud.Pricer)
-	c, p := guardedConsole{g, console}, guardedPower{g, power}
-	switch {
-	case hasConsole && hasPower && hasPricer:
-		return struct {
-			*guarded
-			guardedConsole
-			guardedPower
-			cloud.Pricer
-		}{g, c, p, pricer}
-	case hasConsole && hasPower:
-		return struct {
-			*guarded
-			guardedConsole
-			guardedPower
-		}{g, c, p}
-	case hasConsole && hasPricer:
-		return struct {
-			*guarded
-			guardedConsole
-			cloud.Pricer
-		}{g, c, pricer}
-	case hasPower && hasPricer:
-		return struct {
-			*guarded
-			guardedPower
-			cloud.Pricer
-		}{g, p, pricer}
-	case hasConsole:
-		return struct {
-			*guarded
-			guardedConsole
-		}{g, c}
-	case hasPower:
-		return struct {
-			*guarded
-			guardedPower
-		}{g, p}
-	case hasPricer:
-		return struct {
-			*guarded
-			cloud.Pricer
-		}{g, pricer}
-	}
-	return g
+	return &guarded{d: d, opt: opt.withDefaults(), buckets: map[bucketKey]*bucket{}}
 }
 
 // guarded is a guarded driver. It is safe for concurrent use.
@@ -312,40 +265,4 @@ func (g *guarded) Images(ctx context.Context, region string) (out []cloud.Image,
 		return err
 	})
 	return out, err
-}
-
-// guardedConsole guards a console.
-type guardedConsole struct {
-	g *guarded
-	c cloud.Console
-}
-
-// ConsoleOutput implements cloud.Console.
-func (x guardedConsole) ConsoleOutput(ctx context.Context, region, id string) (out string, err error) {
-	err = x.g.do(ctx, call{"ConsoleOutput", kindRead, region, id}, func(ctx context.Context) (err error) {
-		out, err = x.c.ConsoleOutput(ctx, region, id)
-		return err
-	})
-	return out, err
-}
-
-// guardedPower guards power switches.
-type guardedPower struct {
-	g *guarded
-	p cloud.Power
-}
-
-// Start implements cloud.Power.
-func (x guardedPower) Start(ctx context.Context, region, id string) error {
-	return x.g.do(ctx, call{"Start", kindPower, region, id}, func(ctx context.Context) error { return x.p.Start(ctx, region, id) })
-}
-
-// Stop implements cloud.Power.
-func (x guardedPower) Stop(ctx context.Context, region, id string) error {
-	return x.g.do(ctx, call{"Stop", kindPower, region, id}, func(ctx context.Context) error { return x.p.Stop(ctx, region, id) })
-}
-
-// Reboot implements cloud.Power.
-func (x guardedPower) Reboot(ctx context.Context, region, id string) error {
-	return x.g.do(ctx, call{"Reboot", kindPower, region, id}, func(ctx context.Context) error { return x.p.Reboot(ctx, region, id) })
 }

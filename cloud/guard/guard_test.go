@@ -269,74 +269,117 @@ func TestAdapts(t *testing.T) {
 	})
 }
 
+type nat struct{}
+
+func (nat) NAT() string { return "Cloud NAT" }
+
+type quoter struct{ errs []error }
+
+func (q *quoter) Quotas(context.Context, string) ([]cloud.Quota, error) {
+	if len(q.errs) > 0 {
+		err := q.errs[0]
+		q.errs = q.errs[1:]
+		return nil, err
+	}
+	return []cloud.Quota{{Name: "CPUS", Used: 1, Limit: 8}}, nil
+}
+
+// has lists the capabilities of a driver.
+func has(d cloud.Driver) (out []string) {
+	note := func(name string, ok bool) {
+		if ok {
+			out = append(out, name)
+		}
+	}
+	_, ok := cloud.As[cloud.Catalog](d)
+	note("catalog", ok)
+	_, ok = cloud.As[cloud.Console](d)
+	note("console", ok)
+	_, ok = cloud.As[cloud.Power](d)
+	note("power", ok)
+	_, ok = cloud.As[cloud.Pricer](d)
+	note("pricer", ok)
+	_, ok = cloud.As[cloud.NAT](d)
+	note("nat", ok)
+	_, ok = cloud.As[cloud.Quoter](d)
+	note("quoter", ok)
+	return out
+}
+
 func TestCapabilities(t *testing.T) {
 	base := &fake{}
 	for _, tc := range []struct {
-		name                   string
-		d                      guard.Driver
-		console, power, pricer bool
+		name string
+		d    guard.Driver
 	}{
-		{"none", base, false, false, false},
+		{"none", base},
 		{"console", struct {
 			*fake
 			console
-		}{fake: base}, true, false, false},
-		{"power", struct {
-			*fake
-			power
-		}{fake: base}, false, true, false},
-		{"pricer", struct {
-			*fake
-			pricer
-		}{fake: base}, false, false, true},
-		{"console and power", struct {
-			*fake
-			console
-			power
-		}{fake: base}, true, true, false},
-		{"console and pricer", struct {
-			*fake
-			console
-			pricer
-		}{fake: base}, true, false, true},
+		}{fake: base}},
 		{"power and pricer", struct {
 			*fake
 			power
 			pricer
-		}{fake: base}, false, true, true},
+		}{fake: base}},
+		{"a way out", struct {
+			*fake
+			nat
+		}{fake: base}},
+		{"quotas", struct {
+			*fake
+			*quoter
+		}{base, &quoter{}}},
 		{"all", struct {
 			*fake
 			console
 			power
 			pricer
-		}{fake: base}, true, true, true},
+			nat
+			*quoter
+		}{fake: base, quoter: &quoter{}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			d := guard.New(tc.d, guard.Options{})
-			_, catalog := d.(cloud.Catalog)
-			c, isConsole := d.(cloud.Console)
-			p, isPower := d.(cloud.Power)
-			pr, isPricer := d.(cloud.Pricer)
-			if !catalog || isConsole != tc.console || isPower != tc.power || isPricer != tc.pricer {
-				t.Fatalf("catalog %t, console %t, power %t, pricer %t", catalog, isConsole, isPower, isPricer)
-			}
-			if isConsole {
-				if s, err := c.ConsoleOutput(t.Context(), "r", "i"); s != "text" || err != nil {
-					t.Errorf("console: %q, %v", s, err)
-				}
-			}
-			if isPower {
-				if err := errors.Join(p.Start(t.Context(), "r", "i"), p.Stop(t.Context(), "r", "i"), p.Reboot(t.Context(), "r", "i")); err != nil {
-					t.Error(err)
-				}
-			}
-			if isPricer {
-				if v, ok := pr.PricePerHour("r", "s"); v != 0.5 || !ok {
-					t.Errorf("price %v, %t", v, ok)
-				}
+			got := has(guard.New(tc.d, guard.Options{}))
+			if d := cmp.Diff(has(tc.d), got); d != "" {
+				t.Errorf("capabilities (-driver's +guard's):\n%s", d)
 			}
 		})
 	}
+}
+
+func TestCapabilitiesAreGuarded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := struct {
+			*fake
+			console
+			power
+			pricer
+			nat
+			*quoter
+		}{fake: &fake{}, quoter: &quoter{errs: []error{cloud.ErrThrottled, cloud.ErrUnavailable}}}
+		d := guard.New(all, guard.Options{})
+		c, _ := cloud.As[cloud.Console](d)
+		if s, err := c.ConsoleOutput(t.Context(), "r", "i"); s != "text" || err != nil {
+			t.Errorf("console: %q, %v", s, err)
+		}
+		p, _ := cloud.As[cloud.Power](d)
+		if err := errors.Join(p.Start(t.Context(), "r", "i"), p.Stop(t.Context(), "r", "i"), p.Reboot(t.Context(), "r", "i")); err != nil {
+			t.Error(err)
+		}
+		pr, _ := cloud.As[cloud.Pricer](d)
+		if v, ok := pr.PricePerHour("r", "s"); v != 0.5 || !ok {
+			t.Errorf("price %v, %t", v, ok)
+		}
+		n, _ := cloud.As[cloud.NAT](d)
+		if n.NAT() != "Cloud NAT" {
+			t.Errorf("way out %q", n.NAT())
+		}
+		q, _ := cloud.As[cloud.Quoter](d)
+		if list, err := q.Quotas(t.Context(), "r"); err != nil || len(list) != 1 || len(all.quoter.errs) != 0 {
+			t.Errorf("quotas after two failures: %v, %v", list, err)
+		}
+	})
 }
 
 func TestMetricsAndLog(t *testing.T) {

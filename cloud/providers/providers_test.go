@@ -35,7 +35,7 @@ func TestNew(t *testing.T) {
 	}
 }
 
-func is[T any](d cloud.Driver) bool { _, ok := d.(T); return ok }
+func is[T any](d cloud.Driver) bool { _, ok := cloud.As[T](d); return ok }
 
 func TestNewRefuses(t *testing.T) {
 	for _, tc := range []struct {
