@@ -81,7 +81,7 @@ func ofCloud(name, what, region string) request {
 // connection; another one goes on with what is left.
 func (c *Client) SweepCloud(ctx context.Context, name string, req SweepRequest, f func(SweepEvent) error) (CloudSweep, error) {
 	r := request{method: http.MethodPost, path: []string{"clouds", name, "sweep"}, body: req, accept: "text/event-stream"}
-	var result CloudSweep
+	result := CloudSweep{Objects: []CloudObject{}, Failed: []CloudFault{}}
 	done := false
 	err := c.stream(ctx, r, func() {}, func(data []byte) error {
 		var e SweepEvent

@@ -36,7 +36,7 @@ func withAccount(t *testing.T) (*servertest.System, *api.Client, *mcistest.Cloud
 
 func TestCheckCloud(t *testing.T) {
 	_, c, fake := withAccount(t)
-	fake.Traits.Quotas = []cloud.Quota{{Name: "CPUS", Used: 2, Limit: 8}}
+	fake.Be(mcistest.Traits{Quotas: []cloud.Quota{{Name: "CPUS", Used: 2, Limit: 8}}})
 	got, err := c.CheckCloud(t.Context(), "main", "")
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,19 @@ type Traits struct {
 	Quotas  []cloud.Quota // nil: it tells none
 }
 
+// Be changes the traits while calls run.
+func (c *Cloud) Be(t Traits) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Traits = t
+}
+
+func (c *Cloud) traits() Traits {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Traits
+}
+
 var (
 	_ cloud.Driver  = (*Cloud)(nil)
 	_ cloud.Catalog = (*Cloud)(nil)
@@ -41,11 +54,11 @@ func (c *Cloud) Capability(want any) bool {
 		*w = c
 		return true
 	case *cloud.NAT:
-		*w = nat(c.Traits.NAT)
-		return c.Traits.NAT != ""
+		*w = nat(c.traits().NAT)
+		return c.traits().NAT != ""
 	case *cloud.Quoter:
 		*w = quoter{c}
-		return c.Traits.Quotas != nil
+		return c.traits().Quotas != nil
 	}
 	return false
 }
@@ -60,7 +73,7 @@ type quoter struct{ c *Cloud }
 
 // Quotas implements cloud.Quoter.
 func (q quoter) Quotas(ctx context.Context, region string) ([]cloud.Quota, error) {
-	return q.c.Traits.Quotas, q.c.reads(ctx, region)
+	return q.c.traits().Quotas, q.c.reads(ctx, region)
 }
 
 // Regions implements cloud.Driver.
@@ -68,11 +81,12 @@ func (c *Cloud) Regions(ctx context.Context) ([]cloud.Region, error) {
 	if err := c.reads(ctx, ""); err != nil {
 		return nil, err
 	}
-	if c.Traits.Regions == nil {
+	names := c.traits().Regions
+	if names == nil {
 		return []cloud.Region{{Name: "east-1", Zones: []string{"east-1a", "east-1b"}}, {Name: "west-1"}, {Name: "RegionOne"}}, nil
 	}
-	out := make([]cloud.Region, len(c.Traits.Regions))
-	for i, name := range c.Traits.Regions {
+	out := make([]cloud.Region, len(names))
+	for i, name := range names {
 		out[i].Name = name
 	}
 	return out, nil

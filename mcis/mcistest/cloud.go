@@ -19,7 +19,7 @@ import (
 // capabilities that its Traits say and is safe for concurrent use.
 type Cloud struct {
 	Faults Faults // change under Lock only
-	Traits Traits // change before anything uses the cloud
+	Traits Traits // change before anything uses the cloud, or by Be
 
 	mu    sync.Mutex
 	name  string

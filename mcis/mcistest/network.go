@@ -13,7 +13,8 @@ func (c *Cloud) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (clou
 	if err := spec.Validate(); err != nil {
 		return cloud.Network{}, err
 	}
-	if spec.NAT && c.Traits.NAT == "" {
+	traits := c.traits()
+	if spec.NAT && traits.NAT == "" {
 		return cloud.Network{}, fmt.Errorf("network %s: %w: no NAT here", spec.Name, cloud.ErrInvalid)
 	}
 	var net cloud.Network
@@ -22,12 +23,12 @@ func (c *Cloud) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (clou
 		id   *string
 		want bool
 	}{
-		{cloud.KindGroup, new(string), c.Traits.Groups},
+		{cloud.KindGroup, new(string), traits.Groups},
 		{cloud.KindNetwork, &net.ID, true},
 		{cloud.KindSubnet, &net.SubnetID, true},
 		{cloud.KindRouter, new(string), spec.NAT},
 		{cloud.KindSecurityGroup, &net.SecurityGroup, true},
-		{cloud.KindKey, &net.Key, spec.SSHKey != "" && c.Traits.Pairs},
+		{cloud.KindKey, &net.Key, spec.SSHKey != "" && traits.Pairs},
 	} {
 		if !part.want {
 			continue
@@ -40,7 +41,7 @@ func (c *Cloud) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (clou
 			return cloud.Network{}, err
 		}
 	}
-	if !c.Traits.Pairs && !c.Traits.NoKeys {
+	if !traits.Pairs && !traits.NoKeys {
 		net.Key = spec.SSHKey
 	}
 	return net, nil

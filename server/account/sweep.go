@@ -299,7 +299,17 @@ func (w *sweep) swept() Swept {
 		}
 		out.Orphans = append(out.Orphans, o.Orphan)
 	}
-	slices.SortStableFunc(out.Orphans, func(a, b Orphan) int { return strings.Compare(a.Region, b.Region) })
+	all := make([]cloud.Resource, len(out.Orphans))
+	for i, o := range out.Orphans {
+		all[i] = o.Resource
+	}
+	place := make(map[string]int)
+	for i, r := range cloud.DeleteOrder(all) {
+		place[key(r)] = i
+	}
+	slices.SortFunc(out.Orphans, func(a, b Orphan) int {
+		return cmp.Or(strings.Compare(a.Region, b.Region), cmp.Compare(place[key(a.Resource)], place[key(b.Resource)]))
+	})
 	for _, e := range w.failed {
 		out.Failed = append(out.Failed, e)
 	}
