@@ -103,7 +103,8 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 type request struct {
 	method string
 	path   []string // segments after /v1, not escaped
-	body   any      // sent as JSON; nil for none
+	query  url.Values
+	body   any // sent as JSON; nil for none
 	accept string
 	header http.Header
 	// once is set on a call that must not be made twice. The others are sent
@@ -167,6 +168,7 @@ func (c *Client) try(ctx context.Context, r request, body []byte) (*http.Respons
 	for _, segment := range r.path {
 		u = u.JoinPath(url.PathEscape(segment))
 	}
+	u.RawQuery = r.query.Encode()
 	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("request: %w", err)

@@ -19,7 +19,7 @@ type Plan struct {
 
 // Change is one thing that an apply would make, keep or remove.
 type Change struct {
-	Action      string   `json:"action" enum:"create,keep,replace,delete"`
+	Action      string   `json:"action" enum:"create,change,keep,replace,delete"`
 	Kind        string   `json:"kind" enum:"network,vm"`
 	Name        string   `json:"name"`
 	Group       string   `json:"group,omitempty"`
@@ -29,10 +29,11 @@ type Change struct {
 	Image       string   `json:"image,omitempty"`
 	ImageID     string   `json:"imageId,omitempty" doc:"the cloud's own"`
 	CIDR        string   `json:"cidr,omitempty" doc:"of a network"`
+	Egress      string   `json:"egress,omitempty" doc:"of a network: the vendor's name of the way out of machines without a public address"`
 	PrivateIP   string   `json:"privateIp,omitempty"`
 	PublicIP    bool     `json:"publicIp,omitempty"`
 	CostPerHour *float64 `json:"costPerHour,omitempty" doc:"US dollars"`
-	Reason      string   `json:"reason,omitempty" doc:"of a replace or delete"`
+	Reason      string   `json:"reason,omitempty" doc:"of a change, replace or delete; what a keep does not do"`
 }
 
 // PlanList is the answer of POST /v1/plan.

@@ -80,7 +80,7 @@ func (r *run) plan(ctx context.Context) (done bool, err error) {
 	}
 	if err != nil {
 		r.s.log.Warn("plan is impossible", "mcis", r.name, "err", err)
-		return true, r.settle(ctx, planningFailed(r), "plan: "+err.Error())
+		return true, r.settle(ctx, planningFailed(r), "plan: "+err.Error(), "")
 	}
 	var ops []kv.Op
 	for _, n := range p.nodes {
@@ -198,12 +198,13 @@ func (r *run) finish(ctx context.Context) error {
 			}
 		}
 	}
+	undone := ""
 	for _, x := range r.r.Regions {
 		if why, ok := r.left[x.place()]; ok {
-			left++
-			reason = cmp.Or(reason, fmt.Sprintf("%s is not empty: %s", x.place(), why))
+			undone = cmp.Or(undone, fmt.Sprintf("%s %s", x.place(), why))
 		}
 	}
+	reason = cmp.Or(reason, undone)
 	if err := r.commit(ctx, ops); err != nil {
 		return err
 	}
@@ -213,13 +214,13 @@ func (r *run) finish(ctx context.Context) error {
 		phase, reason = PhaseFailed, "rolled back: "+r.r.Rollback
 	case failed > 0 && ready == 0:
 		phase = PhaseFailed
-	case failed > 0 || left > 0:
+	case failed > 0 || left > 0 || undone != "":
 		phase = PhaseDegraded
 	}
 	if failed > 1 {
 		reason = fmt.Sprintf("%d nodes failed, the first: %s", failed, reason)
 	}
-	return r.settle(ctx, phase, reason)
+	return r.settle(ctx, phase, reason, undone)
 }
 
 // dropHomeless closes and forgets nodes that are no longer wanted and whose
@@ -240,9 +241,9 @@ func (r *run) dropHomeless(ctx context.Context) error {
 	return r.commit(ctx, ops)
 }
 
-// settle ends the run.
-func (r *run) settle(ctx context.Context, phase Phase, reason string) error {
-	err := r.update(ctx, func(x *record) { x.Phase, x.Reason = phase, reason })
+// settle ends the run. undone is what stays so when all nodes have come.
+func (r *run) settle(ctx context.Context, phase Phase, reason, undone string) error {
+	err := r.update(ctx, func(x *record) { x.Phase, x.Reason, x.Left = phase, reason, undone })
 	if err != nil {
 		return err
 	}

@@ -11,23 +11,6 @@ import (
 	"github.com/cbnet-io/cbnet/store/kv"
 )
 
-// network makes the network of a place where machines are to be created. It is
-// asked for once in every run, also when the journal knows it: the call
-// completes what is there, and what was removed by hand comes back.
-func (p *pipeline) network(now time.Time) {
-	if p.net != nil || !p.netTry.due(now) || !p.creates() {
-		return
-	}
-	p.netTry.start(now)
-	if p.netTry.n == 0 {
-		p.event("network", "", "creating "+p.cidr)
-	}
-	p.spawn(func(ctx context.Context) func() error {
-		e, net, err := p.ensureNetwork(ctx)
-		return func() error { return p.networkDone(ctx, e, net, err) }
-	})
-}
-
 // creates reports whether any node here still needs its machine.
 func (p *pipeline) creates() bool {
 	for _, n := range p.nodes {
@@ -38,33 +21,6 @@ func (p *pipeline) creates() bool {
 	return false
 }
 
-// ensureNetwork journals the request and makes the call. An error that wraps
-// errStore is none of the cloud's.
-func (p *pipeline) ensureNetwork(ctx context.Context) (*entry, cloud.Network, error) {
-	e := p.netEntry
-	if e == nil {
-		sealed, err := p.r.s.sealRequest(p.netSpec)
-		if err != nil {
-			return nil, cloud.Network{}, fmt.Errorf("%w: %w", errStore, err)
-		}
-		e = &entry{
-			Format: recordFormat, ID: networkEntryID(p.at), Cloud: p.at.Cloud, Region: p.at.Region,
-			State: stateOpen, Request: sealed, Time: time.Now(),
-		}
-		if err := p.r.s.store.Txn(ctx, kv.Create(journalKey(p.r.name, *e), encode(e))); err != nil {
-			return nil, cloud.Network{}, fmt.Errorf("%w: journal network of %s: %w", errStore, p.at, err)
-		}
-	}
-	var spec cloud.NetworkSpec
-	if err := p.r.s.openRequest(e, &spec); err != nil {
-		return e, cloud.Network{}, fmt.Errorf("%w: %w", errStore, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
-	defer cancel()
-	net, err := p.driver().EnsureNetwork(ctx, spec)
-	return e, net, err
-}
-
 var (
 	// errStore marks an error of our store: the run is interrupted and taken up
 	// again.
@@ -72,31 +28,6 @@ var (
 	// errEnroller marks an error of the enroller: the step is tried again.
 	errEnroller = errors.New("enroller")
 )
-
-func (p *pipeline) networkDone(ctx context.Context, e *entry, net cloud.Network, err error) error {
-	p.netTry.end(err)
-	if e != nil {
-		p.netEntry = e
-		p.r.addEntry(e)
-	}
-	switch {
-	case err == nil:
-	case errors.Is(err, errStore) || ctx.Err() != nil:
-		return err
-	case !lasting(err) && time.Since(p.netTry.begin) < p.r.s.opt.Deadline:
-		p.event("network", "", "again: "+err.Error())
-		return nil
-	default:
-		return p.failAll(ctx, fmt.Errorf("network of %s: %w", p.at, err))
-	}
-	p.net = &net
-	if e.State == stateDone && e.Network != nil && *e.Network == net {
-		return nil
-	}
-	e.State, e.Network, e.CloudID, e.Time = stateDone, &net, net.ID, time.Now()
-	p.event("network", "", "ready: "+net.ID)
-	return p.write(ctx, kv.Put(journalKey(p.r.name, *e), encode(e)))
-}
 
 // lasting reports whether the same call, made again, would fail again. What the
 // call refers to may not be visible yet, so ErrNotFound passes.
@@ -227,7 +158,7 @@ func (p *pipeline) journal(ctx context.Context, rec nodeRecord) (*entry, netip.A
 	e.Request, err = s.sealRequest(cloud.VMSpec{
 		Owner: p.r.owner(), Region: p.at.Region, Name: vmName(p.r.uid, w.Name, rec.Generation), Node: w.Name,
 		Token: e.Token, Network: *p.net, PrivateIP: w.PrivateIP, Spec: w.MachineName, Image: w.ImageID,
-		UserData: script, PublicIP: w.PublicIP, Forwards: len(w.Roles) > 0,
+		UserData: script, PublicIP: w.PublicIP, Forwards: len(w.Roles) > 0, Labels: w.Labels,
 	})
 	if err != nil {
 		return nil, en.IP, fmt.Errorf("%w: %w", errStore, err)

@@ -57,28 +57,40 @@ func (s *Service) fillRegions(ctx context.Context, spec *Spec) (Faults, error) {
 		regions, err := c.Driver.Regions(callCtx)
 		cancel()
 		if err != nil {
-			return nil, fmt.Errorf("regions of cloud %s: %w", g.Cloud, err)
+			return nil, &CloudError{Cloud: g.Cloud, Object: "regions", Err: err}
 		}
 		if len(regions) == 1 {
 			g.Region = regions[0].Name
 			continue
 		}
 		faults = append(faults, spec.fault(groupPath(i, "region"), fmt.Sprintf("is missing, and cloud %s has %d regions", g.Cloud, len(regions)),
-			"use one of "+regionNames(regions)))
+			"use one of "+few("", regionNames(regions), "cbctl cloud regions "+g.Cloud)))
 	}
 	return faults, nil
 }
 
-func regionNames(regions []cloud.Region) string {
-	var out []string
+func regionNames(regions []cloud.Region) []string {
+	out := make([]string, 0, len(regions))
 	for _, r := range regions {
 		out = append(out, r.Name)
 	}
-	slices.Sort(out)
-	if len(out) > 12 {
-		out = append(out[:12], "...")
+	return out
+}
+
+// few returns the names that are most like wish, the first ones if there is no
+// wish, as text, and the command that shows the others.
+func few(wish string, names []string, all string) string {
+	const most = 5
+	names = slices.Sorted(slices.Values(names))
+	first := names[:min(most, len(names))]
+	if wish != "" {
+		first = cloud.Nearest(wish, names, most)
 	}
-	return strings.Join(out, ", ")
+	text := strings.Join(first, ", ")
+	if len(names) > most {
+		text += " (all: " + all + ")"
+	}
+	return text
 }
 
 // offers asks the clouds for machine types and images of the places, several
@@ -124,14 +136,14 @@ func (s *Service) offer(ctx context.Context, d cloud.Driver, p place) (offer, er
 		return err
 	})
 	if err != nil {
-		return o, fmt.Errorf("machine types of %s: %w", p, err)
+		return o, &CloudError{Cloud: p.Cloud, Region: p.Region, Object: "machine types", Err: err}
 	}
 	err = s.retry(ctx, func(ctx context.Context) (err error) {
 		o.images, err = catalog.Images(ctx, p.Region)
 		return err
 	})
 	if err != nil {
-		return o, fmt.Errorf("images of %s: %w", p, err)
+		return o, &CloudError{Cloud: p.Cloud, Region: p.Region, Object: "images", Err: err}
 	}
 	return o, nil
 }
@@ -151,7 +163,7 @@ func (s *Service) checkRegions(ctx context.Context, spec *Spec) (Faults, error) 
 				return err
 			})
 			if err != nil {
-				return nil, fmt.Errorf("regions of cloud %s: %w", g.Cloud, err)
+				return nil, &CloudError{Cloud: g.Cloud, Object: "regions", Err: err}
 			}
 		}
 		for j, p := range g.places() {
@@ -162,7 +174,7 @@ func (s *Service) checkRegions(ctx context.Context, spec *Spec) (Faults, error) 
 			if g.Regions != nil {
 				path = fmt.Sprintf("%s[%d]", groupPath(i, "regions"), j)
 			}
-			faults = append(faults, spec.fault(path, fmt.Sprintf("cloud %s has no region %q", g.Cloud, p.Region), "use one of "+regionNames(known[g.Cloud])))
+			faults = append(faults, spec.fault(path, fmt.Sprintf("cloud %s has no region %q", g.Cloud, p.Region), "use one of "+few(p.Region, regionNames(known[g.Cloud]), "cbctl cloud regions "+g.Cloud)))
 		}
 	}
 	return faults, nil
@@ -196,14 +208,16 @@ func (o offer) resolve(spec *Spec, group int, w *wantedNode) (Fault, bool) {
 	if o.specs != nil {
 		chosen, err := cloud.ResolveSpec(o.specs, m.Name, m.VCPU, m.MemoryMiB)
 		if err != nil {
-			return spec.fault(groupPath(group, "spec"), fmt.Sprintf("%s: %v", w.place(), err), "name another type, or ask for less"), false
+			return spec.fault(groupPath(group, "spec"), fmt.Sprintf("cloud %s, region %s: %v", w.Cloud, w.Region, err),
+				fmt.Sprintf("see: cbctl cloud specs %s --region %s", w.Cloud, w.Region)), false
 		}
 		w.MachineName = chosen.Name
 	}
 	if o.images != nil {
 		chosen, err := cloud.ResolveImage(o.images, w.Image)
 		if err != nil {
-			return spec.fault(groupPath(group, "image"), fmt.Sprintf("%s: %v", w.place(), err), "name another image"), false
+			return spec.fault(groupPath(group, "image"), fmt.Sprintf("cloud %s, region %s: %v", w.Cloud, w.Region, err),
+				fmt.Sprintf("see: cbctl cloud images %s --region %s", w.Cloud, w.Region)), false
 		}
 		w.ImageID = chosen.ID
 	}

@@ -139,6 +139,7 @@ func (p *parser) mcis(n *yaml.Node) Spec {
 		"kind":    func(*yaml.Node, string) {},
 		"name":    func(n *yaml.Node, path string) { spec.Name = p.name(n, path, maxMCISName) },
 		"network": func(n *yaml.Node, path string) { spec.Network = p.network(n, path) },
+		"sshKey":  func(n *yaml.Node, path string) { spec.SSHKey = p.sshKey(n, path) },
 		"groups":  func(n *yaml.Node, path string) { spec.Groups = p.groups(n, path) },
 		"onFailure": func(n *yaml.Node, path string) {
 			spec.OnFailure = OnFailure(p.oneOf(n, path, string(OnFailureContinue), string(OnFailureRollback), string(OnFailureReplace)))
@@ -189,6 +190,7 @@ func (p *parser) group(n *yaml.Node, path string) Group {
 		"image":    func(n *yaml.Node, path string) { g.Image = p.text(n, path) },
 		"labels":   func(n *yaml.Node, path string) { g.Labels = p.labels(n, path) },
 		"publicIp": func(n *yaml.Node, path string) { g.PublicIP = p.boolean(n, path) },
+		"egress":   func(n *yaml.Node, path string) { g.Egress = Egress(p.oneOf(n, path, string(EgressNAT))) },
 		"role": func(n *yaml.Node, path string) {
 			for i, item := range p.list(n, path) {
 				g.Roles = append(g.Roles, p.oneOf(item, fmt.Sprintf("%s[%d]", path, i), "gateway", "relay"))
@@ -240,27 +242,6 @@ func (p *parser) regions(n *yaml.Node, path string) []string {
 	return out
 }
 
-func (p *parser) labels(n *yaml.Node, path string) map[string]string {
-	out := make(map[string]string)
-	if !p.isMapping(n, path) {
-		return nil
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		k, v := n.Content[i], n.Content[i+1]
-		at := path + "." + k.Value
-		if _, twice := out[k.Value]; twice {
-			p.fault(k.Line, at, "is there twice", "keep one of them")
-			continue
-		}
-		if len(k.Value) == 0 || len(k.Value) > maxNodeName {
-			p.fault(k.Line, at, fmt.Sprintf("a label's name has 1 to %d characters", maxNodeName), "shorten it")
-			continue
-		}
-		out[k.Value] = p.text(v, at)
-	}
-	return out
-}
-
 // checkGroups reports what only shows across groups and fields.
 func (p *parser) checkGroups(spec *Spec) {
 	first := make(map[string]int)
@@ -274,6 +255,9 @@ func (p *parser) checkGroups(spec *Spec) {
 		}
 		if len(g.Routes) > 0 && !strings.Contains(strings.Join(g.Roles, " "), "gateway") {
 			p.faults = append(p.faults, spec.fault(groupPath(i, "routes"), "only gateways have routes", `add "role: [gateway]"`))
+		}
+		if g.Egress == EgressNAT && g.PublicIP {
+			p.faults = append(p.faults, spec.fault(groupPath(i, "egress"), "the machines have public addresses and need no other way out", `remove egress, or add "publicIp: false"`))
 		}
 		p.checkNodeNames(spec, i)
 	}

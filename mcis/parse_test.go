@@ -82,11 +82,11 @@ groups:
 onFailure: panic
 `, []string{
 			`f.yaml:2: name: "Shop!" is no name; use 1 to 40 characters of a-z, 0-9 and, inside, -`,
-			`f.yaml:3: colour: unknown key; use one of groups, kind, name, network, onFailure`,
+			`f.yaml:3: colour: unknown key; use one of groups, kind, name, network, onFailure, sshKey`,
 			`f.yaml:4: network.cidr: "10.66.8.0/33" is no prefix; write it as 10.66.8.0/24`,
 			`f.yaml:6: groups[0].count: -1 is out of range; use 0 to 1000`,
 			`f.yaml:6: groups[0].regions: both region and regions are given; keep one of them`,
-			`f.yaml:6: groups[0].sped: unknown key; use one of cloud, count, image, labels, name, publicIp, region, regions, role, routes, spec`,
+			`f.yaml:6: groups[0].sped: unknown key; use one of cloud, count, egress, image, labels, name, publicIp, region, regions, role, routes, spec`,
 			`f.yaml:7: groups[1].cloud: is missing; add it`,
 			`f.yaml:7: groups[1].count: "two" is a text, not a whole number; use 0 to 1000`,
 			`f.yaml:7: groups[1].name: group web is already on line 6; rename one of them`,
@@ -179,9 +179,9 @@ groups: [{name: a, cloud: private, count: 7}]
 		_, err := l.svc.Parse(t.Context(), "f.yaml", []byte(text))
 		want := []string{
 			`f.yaml:3: network.cidr: 10.66.0.0/20 overlaps 10.66.8.0/24 of mcis shop; take a free slice of 10.66.0.0/16`,
-			`f.yaml:5: groups[0].cloud: there is no cloud "gpc"; use one of aws, gcp, private, or add it with: cbctl cloud add gpc --provider PROVIDER`,
+			`f.yaml:5: groups[0].cloud: there is no cloud "gpc"; use one of gcp, aws, private, or add it with: cbctl cloud add gpc --provider PROVIDER`,
 			`f.yaml:6: groups[1].region: is missing, and cloud gcp has 3 regions; use one of RegionOne, east-1, west-1`,
-			`f.yaml:7: groups[2].kount: unknown key; use one of cloud, count, image, labels, name, publicIp, region, regions, role, routes, spec`,
+			`f.yaml:7: groups[2].kount: unknown key; use one of cloud, count, egress, image, labels, name, publicIp, region, regions, role, routes, spec`,
 			`f.yaml:7: groups[2].role: gateways and relays are not supported yet by this release; remove role and routes`,
 			`f.yaml:7: groups[2].routes[0]: 10.64.0.0/10 overlaps the mesh's prefix 10.66.0.0/16; a site behind a gateway needs other addresses than the mesh`,
 			`f.yaml:11: network.cidr: 192.168.0.0/24 is not a part of the mesh's prefix 10.66.0.0/16; take a slice of it, or leave it out`,

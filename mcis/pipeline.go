@@ -33,7 +33,9 @@ type pipeline struct {
 	net      *cloud.Network // nil until it is there
 	netEntry *entry
 	netTry   attempts
-	netSpec  cloud.NetworkSpec
+	netSpec  cloud.NetworkSpec // as it is wanted
+	netAsked cloud.NetworkSpec // as netEntry asked for it; zero without one
+	netLost  bool              // it cannot be had as it is wanted
 
 	listed   []cloud.Resource // by the last list
 	listTime time.Time        // when the last list was asked for; zero: never
@@ -113,7 +115,7 @@ func newPipeline(r *run, x regionRecord) *pipeline {
 	p.netEntry = r.entries[networkEntryID(p.at)]
 	p.netSpec = cloud.NetworkSpec{
 		Owner: r.owner(), Region: p.at.Region, Name: networkName(r.uid, r.name, p.at), CIDR: x.CIDR,
-		Open: []cloud.Port{{Protocol: "udp", Number: r.s.daemon.Port}},
+		Open: []cloud.Port{{Protocol: "udp", Number: r.s.daemon.Port}}, NAT: x.NAT, SSHKey: x.SSHKey,
 	}
 	return p
 }
@@ -154,7 +156,7 @@ func (p *pipeline) open(ctx context.Context) (ok bool, err error) {
 		c, err := p.r.s.clouds.Cloud(ctx, p.at.Cloud)
 		if err == nil {
 			p.api.Store(&c.Driver)
-			return true, nil
+			return true, p.readNetwork()
 		}
 		if !p.r.deleting && errors.Is(err, ErrNoCloud) {
 			p.leave(err.Error())
@@ -317,6 +319,9 @@ func (p *pipeline) settled(ctx context.Context, now time.Time) (bool, error) {
 			return false, nil
 		}
 	}
+	if p.grows() {
+		return false, nil
+	}
 	p.leftovers = p.findLeftovers()
 	if !p.inhabited() {
 		if empty, err := p.vacated(ctx); empty || err != nil {
@@ -355,7 +360,7 @@ func (p *pipeline) leave(reason string) {
 		}
 	}
 	if !p.inhabited() {
-		p.r.leave(p.at, reason)
+		p.r.leave(p.at, "is not empty: "+reason)
 	}
 }
 

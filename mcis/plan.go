@@ -9,6 +9,7 @@ type Action string
 const (
 	ActionCreate  Action = "create"
 	ActionKeep    Action = "keep"
+	ActionChange  Action = "change"  // complete what is there
 	ActionReplace Action = "replace" // delete and create again under the same name
 	ActionDelete  Action = "delete"
 )
@@ -42,9 +43,10 @@ type Step struct {
 	Machine     string       `json:"spec,omitempty"`  // machine type, the cloud's name
 	Image       string       `json:"image,omitempty"`
 	ImageID     string       `json:"imageId,omitempty"`
-	CIDR        netip.Prefix `json:"cidr,omitzero"` // of a network
+	CIDR        netip.Prefix `json:"cidr,omitzero"`    // of a network
+	Egress      string       `json:"egress,omitempty"` // of a network: the vendor's name of its way out
 	PrivateIP   netip.Addr   `json:"privateIp,omitzero"`
 	PublicIP    bool         `json:"publicIp,omitempty"`
 	CostPerHour *float64     `json:"costPerHour,omitempty"`
-	Reason      string       `json:"reason,omitempty"` // of a replace or delete
+	Reason      string       `json:"reason,omitempty"` // why it is not as before, or not as one may think
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -68,6 +69,9 @@ func (s *Service) plan(ctx context.Context, r *record, nodes map[string]*nodeRec
 	if err := faults.sorted(); err != nil {
 		return planned{}, err
 	}
+	if in.nats, err = s.nats(ctx, &r.Spec); err != nil {
+		return planned{}, err
+	}
 	out, faults := in.plan()
 	return out, faults.sorted()
 }
@@ -91,6 +95,7 @@ type planInput struct {
 	mesh   netip.Prefix
 	taken  []netip.Prefix // by other MCIS
 	offers map[place]offer
+	nats   map[string]string // name of a cloud's way out
 	joined func(node string) bool
 }
 
@@ -164,57 +169,15 @@ func (in *planInput) plan() (planned, Faults) {
 	return out, faults
 }
 
-// planRegions gives each wanted place a subnet. Places that are no longer
-// wanted stay until they are empty.
-func (in *planInput) planRegions(out *planned) Faults {
-	r := in.record
-	out.regions = slices.Clone(r.Regions)
-	avoid := append([]netip.Prefix{in.mesh}, in.taken...)
-	avoid = append(avoid, r.prefixes()...)
-	wanted := make(map[place]bool)
-	for i, g := range r.Spec.Groups {
-		for _, p := range g.places() {
-			if g.Count == 0 || wanted[p] {
-				continue
-			}
-			wanted[p] = true
-			if slices.ContainsFunc(r.Regions, func(x regionRecord) bool { return x.place() == p }) {
-				continue
-			}
-			cidr, ok := subnetFor(r.Name+"/"+p.String(), avoid)
-			if !ok {
-				return Faults{r.Spec.fault(groupPath(i, "region"), fmt.Sprintf("no private subnet is free for %s", p), "delete another MCIS, or narrow the routes")}
-			}
-			avoid = append(avoid, cidr)
-			out.regions = append(out.regions, regionRecord{p.Cloud, p.Region, cidr})
-			out.network(r, p, cidr, ActionCreate)
-		}
-	}
-	for _, x := range r.Regions {
-		action := ActionKeep
-		if !wanted[x.place()] {
-			action = ActionDelete
-		}
-		out.network(r, x.place(), x.CIDR, action)
-	}
-	return nil
-}
-
-// network adds the step for the network of a place.
-func (p *planned) network(r *record, at place, cidr netip.Prefix, action Action) {
-	name := r.Name // the first apply draws the uid that completes it
-	if r.UID != "" {
-		name = networkName(r.UID, r.Name, at)
-	}
-	p.plan.Steps = append(p.plan.Steps, Step{Action: action, Kind: "network", Cloud: at.Cloud, Region: at.Region, Name: name, CIDR: cidr})
-}
-
 // planNode adds the step and the record of one wanted node.
 func (in *planInput) planNode(out *planned, w wantedNode, group int, cidr netip.Prefix, taken map[netip.Addr]bool) (Fault, bool) {
 	action, reason := in.action(&w)
 	old := in.nodes[w.Name]
 	n := &nodeRecord{Format: recordFormat, Want: w, Generation: in.record.Past + 1, Phase: NodePlanned}
 	if action == ActionKeep {
+		if !maps.Equal(w.Labels, old.Want.Labels) {
+			reason = "new labels are cbnet's alone until the machine is made anew"
+		}
 		kept := *old
 		n = &kept
 		n.Want.Labels, n.Want.Group = w.Labels, w.Group

@@ -54,6 +54,8 @@ type record struct {
 	// begin above it: a cloud remembers the token of a machine longer than the
 	// machine, and answers it with the dead one.
 	Past int `json:"past,omitempty"`
+	// Left says what the last run left undone though every node is ready.
+	Left string `json:"left,omitempty"`
 	// UpToDate is set when the nodes are those of Spec: planning succeeded.
 	UpToDate bool `json:"upToDate,omitempty"`
 
@@ -66,6 +68,8 @@ type regionRecord struct {
 	Cloud  string       `json:"cloud"`
 	Region string       `json:"region"`
 	CIDR   netip.Prefix `json:"cidr"`
+	NAT    bool         `json:"nat,omitempty"`    // a group here wants egress: nat
+	SSHKey string       `json:"sshKey,omitempty"` // of new machines here
 }
 
 // place is where a pipeline works.

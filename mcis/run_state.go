@@ -27,7 +27,7 @@ type run struct {
 	entries map[string]*entry      // the same holds
 	current map[string]string      // guarded by mu: node by token of its present generation
 	places  map[string]place       // guarded by mu: of wanted nodes
-	left    map[place]string       // guarded by mu: why a place that should be empty is not
+	left    map[place]string       // guarded by mu: in what a place is not as it should be
 }
 
 // newRun reads everything that is recorded of an MCIS.
@@ -156,7 +156,7 @@ func (r *run) renew(node, old, next string) {
 	r.current[next] = node
 }
 
-// leave notes why a place that should be empty is not.
+// leave notes in what a place is not as it should be.
 func (r *run) leave(at place, reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

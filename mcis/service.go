@@ -104,7 +104,7 @@ func (s *Service) want(ctx context.Context, spec Spec) (bool, error) {
 	}
 	r.Run++
 	r.Spec, r.Hash = spec, spec.hash()
-	r.Phase, r.Reason, r.Since, r.UpToDate = PhasePlanning, "", time.Now(), false
+	r.Phase, r.Reason, r.Since, r.UpToDate, r.Left = PhasePlanning, "", time.Now(), false, ""
 	if err := s.save(ctx, r); err != nil {
 		return false, err
 	}
@@ -227,6 +227,9 @@ func (s *Service) status(r *record, nodes map[string]*nodeRecord) Status {
 		st.Reason = fmt.Sprintf("%d of %d nodes are not seen in the mesh", unreachable, st.Desired)
 	case st.Phase.Settled() && st.Ready == st.Desired && failed+unreachable == 0 && r.Rollback == "" && r.UpToDate:
 		st.Phase, st.Reason = PhaseReady, "" // the last ones came after the deadline
+		if r.Left != "" {
+			st.Phase, st.Reason = PhaseDegraded, r.Left
+		}
 	}
 	slices.SortFunc(st.Nodes, func(a, b NodeStatus) int {
 		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Region, b.Region),

@@ -10,6 +10,7 @@ import (
 type Spec struct {
 	Name      string    `json:"name"`
 	Network   Network   `json:"network,omitzero"`
+	SSHKey    string    `json:"sshKey,omitempty"` // a line of authorized_keys, for the image's usual user of every machine
 	Groups    []Group   `json:"groups"`
 	OnFailure OnFailure `json:"onFailure"`
 
@@ -34,10 +35,18 @@ type Group struct {
 	Machine  Machine           `json:"spec,omitzero"`
 	Image    string            `json:"image,omitempty"` // alias or the cloud's own id; empty: [DefaultImage]
 	Labels   map[string]string `json:"labels,omitempty"`
-	PublicIP bool              `json:"publicIp"` // default true
+	PublicIP bool              `json:"publicIp"`         // default true
+	Egress   Egress            `json:"egress,omitempty"` // the way out of machines without a public address
 	Roles    []string          `json:"role,omitempty"`
 	Routes   []netip.Prefix    `json:"routes,omitempty"` // networks behind the nodes
 }
+
+// Egress is the way out of machines without a public address.
+type Egress string
+
+// EgressNAT is the cloud's own NAT ([cloud.NAT]), one for all machines of the
+// MCIS in a region.
+const EgressNAT Egress = "nat"
 
 // Machine is a wish for a machine type: a name, or the least it must have.
 type Machine struct {

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
+
+	"github.com/cbnet-io/cbnet/cloud"
 )
 
 // Parse reads the documents of a file, checks them against the state of the
@@ -55,6 +56,10 @@ func (s *Service) check(ctx context.Context, spec *Spec) (Faults, error) {
 		return nil, err
 	}
 	faults = append(faults, more...)
+	if more, err = s.checkEgress(ctx, spec); err != nil {
+		return nil, err
+	}
+	faults = append(faults, more...)
 	records, err := s.loadAll(ctx)
 	if err != nil {
 		return nil, err
@@ -98,11 +103,50 @@ func (s *Service) checkClouds(ctx context.Context, spec *Spec) (Faults, error) {
 		}
 		fix := "add one with: cbctl cloud add " + g.Cloud + " --provider PROVIDER"
 		if len(names) > 0 {
-			fix = "use one of " + strings.Join(names, ", ") + ", or add it with: cbctl cloud add " + g.Cloud + " --provider PROVIDER"
+			fix = "use one of " + few(g.Cloud, names, "cbctl cloud list") + ", or add it with: cbctl cloud add " + g.Cloud + " --provider PROVIDER"
 		}
 		faults = append(faults, spec.fault(groupPath(i, "cloud"), fmt.Sprintf("there is no cloud %q", g.Cloud), fix))
 	}
 	return faults, nil
+}
+
+// checkEgress reports groups whose cloud has no way out to make.
+func (s *Service) checkEgress(ctx context.Context, spec *Spec) (Faults, error) {
+	nats, err := s.nats(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	var faults Faults
+	for i, g := range spec.Groups {
+		if name, ok := nats[g.Cloud]; ok && name == "" && g.Egress == EgressNAT {
+			faults = append(faults, spec.fault(groupPath(i, "egress"), fmt.Sprintf("on cloud %s cbnet makes no NAT", g.Cloud),
+				"remove egress; a machine that needs the internet has a public address there (publicIp: true)"))
+		}
+	}
+	return faults, nil
+}
+
+// nats returns the name of the way out of each known cloud of which a group
+// wants one; it is empty where there is none.
+func (s *Service) nats(ctx context.Context, spec *Spec) (map[string]string, error) {
+	out := make(map[string]string)
+	for _, g := range spec.Groups {
+		if _, known := out[g.Cloud]; known || g.Egress != EgressNAT {
+			continue
+		}
+		c, err := s.clouds.Cloud(ctx, g.Cloud)
+		if errors.Is(err, ErrNoCloud) {
+			continue // reported elsewhere
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cloud %s: %w", g.Cloud, err)
+		}
+		out[g.Cloud] = ""
+		if nat, ok := cloud.As[cloud.NAT](c.Driver); ok {
+			out[g.Cloud] = nat.NAT()
+		}
+	}
+	return out, nil
 }
 
 // checkNetwork compares the prefixes of a spec with the mesh and with other

@@ -49,6 +49,13 @@ func (w *wantedNode) difference(old *wantedNode) string {
 	return ""
 }
 
+// wantsNAT reports whether a group wants the cloud's NAT in a place.
+func (s *Spec) wantsNAT(p place) bool {
+	return slices.ContainsFunc(s.Groups, func(g Group) bool {
+		return g.Egress == EgressNAT && g.Count > 0 && slices.Contains(g.places(), p)
+	})
+}
+
 // places returns the regions of a group.
 func (g *Group) places() []place {
 	if g.Regions == nil {

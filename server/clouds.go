@@ -180,7 +180,7 @@ func (c *Clouds) Cloud(ctx context.Context, name string) (mcis.Cloud, error) {
 	}
 	driver, err := c.make(ctx, a)
 	if err != nil {
-		return mcis.Cloud{}, fmt.Errorf("cloud %s: %w", name, err)
+		return mcis.Cloud{}, &mcis.CloudError{Cloud: name, Object: "credentials", Err: err}
 	}
 	c.drivers[name] = madeDriver{revision: revision, driver: driver, region: st.Region}
 	return mcis.Cloud{Driver: driver, Region: st.Region}, nil

@@ -16,7 +16,7 @@ func wirePlan(p mcis.Plan) api.Plan {
 		c := api.Change{
 			Action: string(s.Action), Kind: s.Kind, Name: s.Name, Group: s.Group, Cloud: s.Cloud, Region: s.Region,
 			Spec: s.Machine, Image: s.Image, ImageID: s.ImageID, PrivateIP: wireAddr(s.PrivateIP),
-			PublicIP: s.PublicIP, CostPerHour: s.CostPerHour, Reason: s.Reason,
+			PublicIP: s.PublicIP, CostPerHour: s.CostPerHour, Egress: s.Egress, Reason: s.Reason,
 		}
 		if s.CIDR.IsValid() {
 			c.CIDR = s.CIDR.String()

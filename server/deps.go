@@ -37,6 +37,7 @@ type MCIS interface {
 	Status(ctx context.Context, name string) (mcis.Status, error)
 	List(ctx context.Context) ([]mcis.Status, error)
 	Watch(ctx context.Context, name string) <-chan mcis.Event
+	Owners(ctx context.Context) (mcis.Owners, error)
 }
 
 // Remote calls the API of nodes. *remote.Client is one.
@@ -86,6 +87,12 @@ const (
 	shutdownTimeout = 5 * time.Second
 	// execParallel is on how many nodes one exec runs at the same time.
 	execParallel = 32
+	// cloudTimeout is how long an account may be looked at. Clients wait for the
+	// first byte of an answer for two minutes.
+	cloudTimeout = 100 * time.Second
+	// sweepGrace is the least age of what is swept, unless the request says
+	// another.
+	sweepGrace = time.Minute
 	// versionTimeout is how long a node may take to tell its version.
 	versionTimeout = 3 * time.Second
 )

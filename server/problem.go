@@ -11,6 +11,7 @@ import (
 
 	"github.com/cbnet-io/cbnet/api"
 	"github.com/cbnet-io/cbnet/mcis"
+	"github.com/cbnet-io/cbnet/server/account"
 	"github.com/cbnet-io/cbnet/server/pki"
 )
 
@@ -31,10 +32,14 @@ func (s *Server) problem(ctx context.Context, err error) error {
 	if _, ok := errors.AsType[accountError](err); ok {
 		return huma.Error422UnprocessableEntity(err.Error())
 	}
+	if f, ok := cloudFault(err); ok && ctx.Err() == nil {
+		s.log.Warn("cloud refuses", "err", err, "request", requestID(ctx))
+		return huma.NewError(http.StatusBadGateway, f.Error())
+	}
 	switch {
-	case errors.Is(err, mcis.ErrNotFound):
+	case errors.Is(err, mcis.ErrNotFound), errors.Is(err, errNoSuchCloud):
 		return huma.Error404NotFound(err.Error())
-	case errors.Is(err, mcis.ErrNoCloud), errors.Is(err, pki.ErrRequest):
+	case errors.Is(err, mcis.ErrNoCloud), errors.Is(err, pki.ErrRequest), errors.Is(err, account.ErrRegion):
 		return huma.Error422UnprocessableEntity(err.Error())
 	case errors.Is(err, mcis.ErrDeleting), errors.Is(err, errInUse):
 		return huma.Error409Conflict(err.Error())

@@ -35,6 +35,7 @@ func (s *Server) routes() {
 		RejectUnknownQueryParameters: true,
 	})
 	s.cloudRoutes()
+	s.accountRoutes()
 	s.mcisRoutes()
 	s.execRoutes()
 	s.nodeRoutes()

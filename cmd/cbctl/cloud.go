@@ -22,7 +22,7 @@ var providers = []string{"aws", "gcp", "azure", "alibaba", "openstack"}
 
 func newCloudCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "cloud", Short: "accounts of clouds", RunE: group}
-	cmd.AddCommand(newCloudAdd(), newCloudList())
+	cmd.AddCommand(newCloudAdd(), newCloudList(), newCloudCheck(), newCloudRegions(), newCloudSpecs(), newCloudImages(), newCloudInventory(), newCloudSweep())
 	return cmd
 }
 

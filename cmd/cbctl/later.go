@@ -16,9 +16,8 @@ var later = map[string]map[string]string{
 		"reboot": "use cbctl mcis exec NAME --node N -- reboot",
 		"scale":  "change count in the file and apply it again",
 	},
-	"cloud": {"check": "", "regions": "", "specs": "", "images": "", "inventory": "", "sweep": ""},
-	"mesh":  {"": "the nodes that a server made are in cbctl mcis list, those that this host knows in cbctl node peers"},
-	"app":   {"": "start programs by cbctl mcis exec"},
+	"mesh": {"": "the nodes that a server made are in cbctl mcis list, those that this host knows in cbctl node peers"},
+	"app":  {"": "start programs by cbctl mcis exec"},
 }
 
 // addLater adds a hidden command for every verb of a group that this release

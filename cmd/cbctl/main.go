@@ -59,7 +59,7 @@ It finds the server by the file in CBCTL_CONTEXT, or by the context in use
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.AddCommand(
 		newLoginCommand(), newContextCommand(), newVersionCommand(),
-		addLater(newCloudCommand(), "cloud"), addLater(newMCISCommand(), "mcis"), newNodeCommand(), newCACommand(),
+		newCloudCommand(), addLater(newMCISCommand(), "mcis"), newNodeCommand(), newCACommand(),
 		newLater("mesh", later["mesh"][""]), newLater("app", later["app"][""]),
 	)
 	registerLogLevel(cmd)

@@ -10,7 +10,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/cbnet-io/cbnet/api"
+	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/mcis"
+	"github.com/cbnet-io/cbnet/mcis/mcistest"
 	"github.com/cbnet-io/cbnet/server/servertest"
 )
 
@@ -36,6 +38,11 @@ type worldKey struct{}
 //	server up NODE IP    a node is in the mesh
 //	server stop|start    the control plane
 //	server restart       the control plane is away for a moment, soon
+//	server make ACCOUNT REGION UID   a network and a machine of an MCIS are in a cloud
+//	server quotas ACCOUNT            a cloud tells quotas
+//	server break ACCOUNT REGION      a region refuses every call, from now on
+//	server refuse ACCOUNT            an account's credentials are wrong, from now on
+//	server keep ACCOUNT              a cloud deletes nothing, from now on
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -94,6 +101,38 @@ func serverCommand(t *testing.T, ts *testscript.TestScript, args []string) {
 			<-time.After(time.Second)
 			w.sys = servertest.Start(t, w.disk)
 		}()
+	default:
+		cloudCommand(t, ts, w, args)
+	}
+}
+
+// cloudCommand changes a cloud in memory.
+func cloudCommand(t *testing.T, ts *testscript.TestScript, w *world, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("server %s: unknown, or an argument is missing", args[0])
+	}
+	c := w.disk.Cloud(args[1])
+	refused := func(op string) error {
+		return &cloud.APIError{Provider: "fake", Op: op, Code: "UnauthorizedOperation", Message: "not for you", RequestID: "req-7", Class: cloud.ErrAuth}
+	}
+	switch args[0] {
+	case "make":
+		w.sys.Make(t, c, args[2], args[3])
+	case "quotas":
+		c.Be(mcistest.Traits{Quotas: []cloud.Quota{{Name: "CPUS", Used: 2, Limit: 8}, {Name: "ADDRESSES", Used: 1, Limit: -1}}})
+	case "break":
+		c.Lock(func(f *mcistest.Faults) { f.Broken = map[string]error{args[2]: refused("Describe")} })
+	case "refuse":
+		c.Lock(func(f *mcistest.Faults) { f.Refused = true })
+	case "keep":
+		c.Lock(func(f *mcistest.Faults) {
+			f.OnCall = func(op string, _ bool) (time.Duration, error) {
+				if op == "delete" {
+					return 0, refused("Delete")
+				}
+				return 0, nil
+			}
+		})
 	default:
 		ts.Fatalf("server %s: unknown", args[0])
 	}

@@ -18,7 +18,7 @@ func planRows(t *table, plans []api.Plan) {
 		for _, c := range p.Changes {
 			spec := c.Spec
 			if c.Kind == "network" {
-				spec = c.CIDR
+				spec = strings.TrimSuffix(c.CIDR+", "+c.Egress, ", ")
 			}
 			t.row(c.Action, c.Kind, c.Name, c.Cloud, c.Region, spec, c.Image, price(c.CostPerHour), c.Reason)
 		}
@@ -33,7 +33,7 @@ func planTotal(p api.Plan) string {
 		count[c.Action]++
 	}
 	var parts []string
-	for _, action := range []string{"create", "replace", "delete", "keep"} {
+	for _, action := range []string{"create", "change", "replace", "delete", "keep"} {
 		if count[action] > 0 {
 			parts = append(parts, fmt.Sprintf("%d to %s", count[action], action))
 		}

@@ -38,6 +38,27 @@ func TestTableLeavesEmptyColumnsOut(t *testing.T) {
 	}
 }
 
+func TestPlanRows(t *testing.T) {
+	var b strings.Builder
+	out := output{form: "table"}
+	err := out.print(&b, nil, func(t *table) {
+		planRows(t, []api.Plan{{Name: "shop", Unpriced: 1, Changes: []api.Change{
+			{Action: "change", Kind: "network", Name: "net", Cloud: "gcp", Region: "r1", CIDR: "172.16.0.0/22", Egress: "Cloud NAT", Reason: "the way out is added"},
+			{Action: "keep", Kind: "network", Name: "net", Cloud: "gcp", Region: "r2", CIDR: "172.16.4.0/22"},
+			{Action: "create", Kind: "vm", Name: "shop-web-1", Cloud: "gcp", Region: "r1", Spec: "e2-small", Image: "debian-12"},
+		}}})
+	})
+	const want = "" +
+		"ACTION  KIND     NAME        CLOUD  REGION  SPEC                      IMAGE      WHY\n" +
+		"change  network  net         gcp    r1      172.16.0.0/22, Cloud NAT  -          the way out is added\n" +
+		"keep    network  net         gcp    r2      172.16.4.0/22             -          -\n" +
+		"create  vm       shop-web-1  gcp    r1      e2-small                  debian-12  -\n" +
+		"shop: 1 to create, 1 to change, 1 to keep; 1 node of unknown price\n"
+	if err != nil || b.String() != want {
+		t.Errorf("got\n%swant\n%s%v", b.String(), want, err)
+	}
+}
+
 func TestClock(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0.0s", 1450 * time.Millisecond: "1.4s", 12900 * time.Millisecond: "12s", 187 * time.Second: "3m07s", 26 * time.Hour: "26h00m",

@@ -3,6 +3,7 @@ package mcistest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,10 +15,11 @@ import (
 
 // Cloud is a cloud in memory that behaves as badly as real ones: machines take
 // time to come and go, lists lag, a dead machine still answers to its token,
-// networks cannot go before machines. It is a [cloud.Driver] with all optional
-// capabilities and is safe for concurrent use.
+// networks cannot go before machines. It is a [cloud.Driver] with the optional
+// capabilities that its Traits say and is safe for concurrent use.
 type Cloud struct {
 	Faults Faults // change under Lock only
+	Traits Traits // change before anything uses the cloud, or by Be
 
 	mu    sync.Mutex
 	name  string
@@ -42,6 +44,8 @@ type Faults struct {
 	NoCapacity  bool
 	Ports       bool                                                       // a create makes a port first, which stays when the rest fails
 	Unreachable bool                                                       // no call gets through
+	Refused     bool                                                       // the credentials are wrong
+	Broken      map[string]error                                           // what lists and catalogues of a region fail with
 	OnCall      func(op string, done bool) (late time.Duration, err error) // decides about one call; done: it has taken effect
 }
 
@@ -49,6 +53,7 @@ type Faults struct {
 type object struct {
 	res    cloud.Resource
 	spec   cloud.VMSpec
+	key    string // of a key pair
 	born   time.Time
 	dying  time.Time // zero: it lives
 	fails  bool
@@ -64,66 +69,6 @@ func (c *Cloud) Lock(change func(f *Faults)) {
 
 // Provider implements cloud.Driver.
 func (c *Cloud) Provider() string { return "fake" }
-
-// Regions implements cloud.Driver.
-func (c *Cloud) Regions(ctx context.Context) ([]cloud.Region, error) {
-	return []cloud.Region{{Name: "east-1"}, {Name: "west-1"}, {Name: "RegionOne"}}, ctx.Err()
-}
-
-// Specs implements cloud.Catalog.
-func (c *Cloud) Specs(ctx context.Context, _ string) ([]cloud.Spec, error) {
-	return []cloud.Spec{
-		{Name: "tiny", VCPU: 1, MemoryMiB: 512}, {Name: "small", VCPU: 1, MemoryMiB: 2048}, {Name: "medium", VCPU: 2, MemoryMiB: 4096},
-	}, ctx.Err()
-}
-
-// Images implements cloud.Catalog.
-func (c *Cloud) Images(ctx context.Context, region string) ([]cloud.Image, error) {
-	return []cloud.Image{{ID: "img-" + region, Name: "debian-12-amd64", Alias: "debian-12"}}, ctx.Err()
-}
-
-// PricePerHour implements cloud.Pricer.
-func (c *Cloud) PricePerHour(_, spec string) (float64, bool) {
-	v, ok := map[string]float64{"tiny": 0.005, "small": 0.01, "medium": 0.02}[spec]
-	return v, ok
-}
-
-// ConsoleOutput implements cloud.Console.
-func (c *Cloud) ConsoleOutput(ctx context.Context, _, id string) (string, error) {
-	if err := c.enter(ctx, "console"); err != nil {
-		return "", err
-	}
-	return "boot\ncbnet: " + id + " cannot reach the server\n", nil
-}
-
-// EnsureNetwork implements cloud.Driver: a network, a subnet and a security
-// group, one after the other, each with a call of its own.
-func (c *Cloud) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (cloud.Network, error) {
-	if err := spec.Validate(); err != nil {
-		return cloud.Network{}, err
-	}
-	var net cloud.Network
-	for _, part := range []struct {
-		kind cloud.Kind
-		id   *string
-	}{{cloud.KindNetwork, &net.ID}, {cloud.KindSubnet, &net.SubnetID}, {cloud.KindSecurityGroup, &net.SecurityGroup}} {
-		err := c.change(ctx, "ensure "+string(part.kind), func() error {
-			for _, o := range c.objs {
-				if o.res.Kind == part.kind && o.res.Region == spec.Region && o.res.Owner == spec.Owner && o.res.Name == spec.Name {
-					*part.id = o.res.ID
-					return nil
-				}
-			}
-			o := c.add(cloud.Resource{Kind: part.kind, Region: spec.Region, Name: spec.Name, Owner: spec.Owner, Tags: spec.Owner.Tags()})
-			*part.id = o.res.ID
-			return nil
-		})
-		if err != nil {
-			return cloud.Network{}, err
-		}
-	}
-	return net, nil
-}
 
 // CreateVM implements cloud.Driver.
 func (c *Cloud) CreateVM(ctx context.Context, spec cloud.VMSpec) (cloud.VM, error) {
@@ -158,7 +103,7 @@ func (c *Cloud) start(spec cloud.VMSpec) (cloud.VM, error) {
 			continue
 		}
 		if o.spec.Token == spec.Token {
-			if string(o.spec.UserData) != string(spec.UserData) || o.spec.PrivateIP != spec.PrivateIP {
+			if string(o.spec.UserData) != string(spec.UserData) || o.spec.PrivateIP != spec.PrivateIP || !maps.Equal(o.spec.Labels, spec.Labels) {
 				c.world.fault("token of %s sent again with another request", spec.Node)
 				return cloud.VM{}, c.err("create", cloud.ErrConflict)
 			}
@@ -240,11 +185,16 @@ func (c *Cloud) held(o *object) bool {
 	})
 }
 
-var order = []cloud.Kind{cloud.KindVM, cloud.KindPort, cloud.KindSecurityGroup, cloud.KindSubnet, cloud.KindNetwork}
+var order = []cloud.Kind{
+	cloud.KindVM, cloud.KindPort, cloud.KindRouter, cloud.KindKey, cloud.KindSecurityGroup, cloud.KindSubnet, cloud.KindNetwork, cloud.KindGroup,
+}
 
 // List implements cloud.Driver.
 func (c *Cloud) List(ctx context.Context, region string, owner cloud.Owner) ([]cloud.Resource, error) {
 	if err := c.enter(ctx, "list"); err != nil {
+		return nil, err
+	}
+	if err := c.broken(region); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
@@ -257,7 +207,7 @@ func (c *Cloud) List(ctx context.Context, region string, owner cloud.Owner) ([]c
 		res := o.res
 		if res.Kind == cloud.KindVM {
 			vm := c.vm(o)
-			res.VM = &vm
+			res.VM, res.Labels = &vm, maps.Clone(o.spec.Labels)
 		}
 		out = append(out, res)
 	}
@@ -276,6 +226,18 @@ func (c *Cloud) Inventory() []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// Machine returns the request that made the living machine of a node.
+func (c *Cloud) Machine(node string) (cloud.VMSpec, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, o := range c.objs {
+		if o.spec.Node == node && o.dying.IsZero() {
+			return o.spec, true
+		}
+	}
+	return cloud.VMSpec{}, false
 }
 
 // Calls returns how often a kind of call was made.
@@ -363,6 +325,9 @@ func (c *Cloud) enter(ctx context.Context, op string) error {
 	}
 	if f.Unreachable {
 		return c.err(op, cloud.ErrUnavailable)
+	}
+	if f.Refused {
+		return c.refused(op)
 	}
 	if c.world.chance(f.Throttle) {
 		return c.err(op, cloud.ErrThrottled)

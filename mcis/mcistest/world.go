@@ -37,15 +37,23 @@ func New(seed uint64, names ...string) *World {
 		rnd: rand.New(rand.NewPCG(seed, seed)), changed: make(chan struct{}, 1),
 	}
 	for _, name := range names {
-		w.clouds[name] = &Cloud{
-			name: name, world: w, calls: make(map[string]int), open: make(map[string]bool),
-			Faults: Faults{Boot: 3 * time.Second, Shutdown: 4 * time.Second, Latency: 50 * time.Millisecond},
-		}
+		w.Add(name, Faults{Boot: 3 * time.Second, Shutdown: 4 * time.Second, Latency: 50 * time.Millisecond})
 		if name == "private" {
 			w.regions[name] = "RegionOne"
 		}
 	}
 	return w
+}
+
+// Add returns the cloud of a name, and makes it, with the faults, if there is
+// none.
+func (w *World) Add(name string, f Faults) *Cloud {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.clouds[name] == nil {
+		w.clouds[name] = &Cloud{name: name, world: w, calls: make(map[string]int), open: make(map[string]bool), Faults: f}
+	}
+	return w.clouds[name]
 }
 
 // Alias adds a second account of the same cloud.

@@ -42,7 +42,7 @@ const (
 // Entry is one line of the audit log.
 type Entry struct {
 	Time    time.Time `json:"time"`
-	Action  string    `json:"action"` // invite, enroll, renew, remove, login, cloud add, apply, delete, exec
+	Action  string    `json:"action"` // invite, enroll, renew, remove, login, cloud add, cloud sweep, apply, delete, exec
 	Outcome Outcome   `json:"outcome"`
 	Node    string    `json:"node,omitempty"`
 	Object  string    `json:"object,omitempty"` // the cloud or MCIS

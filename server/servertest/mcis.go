@@ -58,10 +58,20 @@ func (m *MCIS) Parse(ctx context.Context, file string, data []byte) ([]mcis.Spec
 	return specs, nil
 }
 
-// Plan implements server.Planner. An MCIS named "panic" makes it panic.
-func (m *MCIS) Plan(_ context.Context, spec mcis.Spec) (mcis.Plan, error) {
+// Plan implements server.Planner. An MCIS named "panic" makes it panic, and a
+// cloud that refuses to name its regions makes it fail.
+func (m *MCIS) Plan(ctx context.Context, spec mcis.Spec) (mcis.Plan, error) {
 	if spec.Name == "panic" {
 		panic("as asked for")
+	}
+	for _, g := range spec.Groups {
+		c, err := m.clouds.Cloud(ctx, g.Cloud)
+		if err != nil {
+			return mcis.Plan{}, err
+		}
+		if _, err := c.Driver.Regions(ctx); err != nil {
+			return mcis.Plan{}, &mcis.CloudError{Cloud: g.Cloud, Object: "regions", Err: err}
+		}
 	}
 	p := mcis.Plan{MCIS: spec.Name}
 	for _, n := range nodes(spec) {
@@ -91,7 +101,7 @@ func (m *MCIS) Apply(_ context.Context, spec mcis.Spec) (mcis.Status, error) {
 	if ok && !st.Phase.Settled() {
 		return st, nil
 	}
-	st.Name, st.Run, st.Phase, st.Since = spec.Name, st.Run+1, mcis.PhaseApplying, time.Now()
+	st.Name, st.UID, st.Run, st.Phase, st.Since = spec.Name, "uid-"+spec.Name, st.Run+1, mcis.PhaseApplying, time.Now()
 	st.Nodes = nodes(spec)
 	st.Desired = len(st.Nodes)
 	m.all[spec.Name] = st
@@ -199,6 +209,17 @@ func (m *MCIS) List(context.Context) ([]mcis.Status, error) {
 	}
 	slices.SortFunc(out, func(a, b mcis.Status) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
+}
+
+// Owners implements server.MCIS: the uid of an MCIS is "uid-" and its name.
+func (m *MCIS) Owners(context.Context) (mcis.Owners, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	names := make(map[string]string)
+	for name, st := range m.all {
+		names[st.UID] = name
+	}
+	return mcis.NewOwners(names), nil
 }
 
 // Watch implements server.MCIS.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -17,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cbnet-io/cbnet/api"
-	"github.com/cbnet-io/cbnet/cloud"
+	"github.com/cbnet-io/cbnet/mcis/mcistest"
 	"github.com/cbnet-io/cbnet/server"
 	"github.com/cbnet-io/cbnet/server/pki"
 )
@@ -26,15 +25,16 @@ import (
 // the same server after a restart.
 type Disk struct {
 	Store Store
-	Dir   string // of the audit log and the daemon to download
-	Addr  string // of the API; set by the first start
+	World *mcistest.World // of its clouds
+	Dir   string          // of the audit log and the daemon to download
+	Addr  string          // of the API; set by the first start
 	token string
 }
 
 // NewDisk returns an empty disk that ends with the test.
 func NewDisk(t testing.TB) *Disk {
 	t.Helper()
-	d := &Disk{Dir: t.TempDir(), Addr: "127.0.0.1:0"}
+	d := &Disk{Dir: t.TempDir(), Addr: "127.0.0.1:0", World: mcistest.New(1)}
 	if err := os.WriteFile(filepath.Join(d.Dir, "cbnetd"), []byte("the daemon"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +52,7 @@ type System struct {
 	// Context lets a client in.
 	Context api.Context
 
+	dir  string
 	stop context.CancelFunc
 	done chan error
 	once sync.Once
@@ -61,7 +62,7 @@ type System struct {
 // Start starts a control plane. It stops with the test, or by Stop.
 func Start(t testing.TB, d *Disk) *System {
 	t.Helper()
-	s := &System{Node: NewNode(), Log: &Log{}, done: make(chan error, 1), t: t}
+	s := &System{Node: NewNode(), Log: &Log{}, dir: d.Dir, done: make(chan error, 1), t: t}
 	l, err := listen(d)
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +116,7 @@ func (s *System) open(ctx context.Context, d *Disk, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	s.Clouds = server.NewClouds(&d.Store, NewDriver)
+	s.Clouds = server.NewClouds(&d.Store, d.driver)
 	s.MCIS = NewMCIS(s.Clouds)
 	return nil
 }
@@ -143,6 +144,9 @@ func (s *System) wire(ctx context.Context, d *Disk, members *server.Members, log
 	return err
 }
 
+// Dir is where the audit log is.
+func (s *System) Dir() string { return s.dir }
+
 // Stop ends the control plane and waits. It may be called twice.
 func (s *System) Stop() {
 	s.once.Do(func() {
@@ -163,27 +167,6 @@ func (s *System) Client(opts ...api.Option) *api.Client {
 	s.t.Cleanup(c.Close)
 	return c
 }
-
-// NewDriver makes drivers of accounts whose credentials are not "bad", and
-// refuses providers that a release may not know.
-func NewDriver(_ context.Context, a server.Account) (cloud.Driver, error) {
-	if a.Provider != "aws" && a.Provider != "openstack" {
-		return nil, fmt.Errorf("provider %s: this release does not have it", a.Provider)
-	}
-	if bytes.Contains(a.Credentials, []byte("bad")) {
-		return nil, errors.New("credentials: want an access key")
-	}
-	return driver{provider: a.Provider}, nil
-}
-
-// driver is an account without anything in it.
-type driver struct {
-	cloud.Driver
-	provider string
-}
-
-// Provider implements cloud.Driver.
-func (d driver) Provider() string { return d.provider }
 
 // Log keeps what was logged.
 type Log struct {
