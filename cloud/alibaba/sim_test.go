@@ -76,7 +76,8 @@ func unknownID(kind cloud.Kind) string {
 // has no quirks.
 func (s *site) target() cloudtest.Target {
 	return cloudtest.Target{
-		New: func(t testing.TB, transport http.RoundTripper) cloud.Driver { return s.driver(t, transport) },
+		VMKey: s.keyOf,
+		New:   func(t testing.TB, transport http.RoundTripper) cloud.Driver { return s.driver(t, transport) },
 		NewWrong: func(t testing.TB) cloud.Driver {
 			return newDriver(t, alibaba.Config{Endpoint: s.url, Credentials: []byte(
 				`{"current": "default", "profiles": [{"name": "default", "mode": "AK", "access_key_id": "LTAIEXAMPLE", "access_key_secret": "wrong"}]}`)})

@@ -41,9 +41,6 @@ type Target struct {
 	Kinds []cloud.Kind
 	// NATKinds are what NetworkSpec.NAT adds to them. Default: nothing.
 	NATKinds []cloud.Kind
-	// NewKey returns the public half of a new key as a line of authorized_keys,
-	// of a kind that the endpoint takes. Default: an Ed25519 key.
-	NewKey func(t testing.TB) string
 	// VMKey returns the key that the endpoint itself says a machine was made
 	// with, in the form of Network.Key, "" if it does not show the machine yet.
 	// Optional.
@@ -102,9 +99,6 @@ func skip(t testing.TB, check, why string) bool {
 func Run(t *testing.T, target Target) {
 	if target.Timeout == 0 {
 		target.Timeout = time.Minute
-	}
-	if target.NewKey == nil {
-		target.NewKey = newKey
 	}
 	if target.Tick == 0 {
 		target.Tick = 100 * time.Millisecond

@@ -181,7 +181,16 @@ func (s *system) wrongCredentials(t *testing.T) {
 }
 
 // listed is a row of `cloud inventory` or `cloud sweep`.
-type listed struct{ Region, Kind, ID, MCIS, MCISUID, Node, State, Outcome string }
+type listed struct {
+	Region, Kind, ID, MCIS, MCISUID, Node, State, Outcome string
+	Labels                                                map[string]string
+}
+
+// labels are what the machines of shop bear in their clouds.
+var labels = map[string]string{"팀": "인프라", "地域": "東京", "部门": "研发"}
+
+// sshKey is the public half of a key that nobody has.
+const sshKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 
 // sweeps: an MCIS and, by hand, orphans of the same mesh in every account. The
 // orphans are told apart, listed, and swept, and the MCIS stays.
@@ -189,9 +198,13 @@ func (s *system) sweeps(t *testing.T) {
 	t.Helper()
 	groups := ""
 	for _, a := range accounts {
-		groups += fmt.Sprintf("  - {name: %s, cloud: %s, labels: {팀: 인프라, 地域: 東京}}\n", a.name, a.name)
+		egress := ""
+		if strings.Contains(s.mustCtl(t, "cloud", "check", a.name), "nat: ") {
+			egress = ", publicIp: false, egress: nat"
+		}
+		groups += fmt.Sprintf("  - {name: %s, cloud: %s, labels: {팀: 인프라, 地域: 東京, 部门: 研发}%s}\n", a.name, a.name, egress)
 	}
-	s.mustCtl(t, "mcis", "apply", "-f", s.spec(t, "kind: MCIS\nname: shop\ngroups:\n"+groups), "--yes", "--no-wait")
+	s.mustCtl(t, "mcis", "apply", "-f", s.spec(t, "kind: MCIS\nname: shop\nsshKey: "+sshKey+"\ngroups:\n"+groups), "--yes", "--no-wait")
 	eventually(t, time.Minute, "the machines of shop", func() error {
 		if n := len(s.vms(t)); n != len(accounts) {
 			return fmt.Errorf("%d machines", n)
@@ -213,6 +226,9 @@ func (s *system) sweeps(t *testing.T) {
 			}
 			if r.MCIS != want || r.MCISUID != shop && r.MCISUID != lost {
 				t.Errorf("%s: %+v belongs to %q, want %q", a.name, r, r.MCIS, want)
+			}
+			if d := cmp.Diff(labels, r.Labels); r.Kind == "vm" && want == "shop" && d != "" {
+				t.Errorf("%s: labels of %s (-want +got):\n%s", a.name, r.Node, d)
 			}
 		}
 		dry := ctlJSON[[]listed](t, s, "cloud", "sweep", a.name)

@@ -86,4 +86,6 @@ func minute(t time.Time) string { return t.UTC().Format("2006-01-02T15:04Z") }
 func second(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
 // visible reports whether an object made at that time is found by now.
-func (c *call) visible(made time.Time) bool { return c.now().Sub(made) >= c.opts.Hidden }
+func (c *call) visible(made time.Time) bool {
+	return c.now().Sub(made) >= max(c.opts.Hidden, c.opts.Faults.Hidden())
+}
