@@ -54,6 +54,7 @@ var classes = map[string]error{
 	"BAD_REQUEST":                               cloud.ErrInvalid,
 	"INVALID":                                   cloud.ErrInvalid,
 	"INVALID_PARAMETER":                         cloud.ErrInvalid,
+	"INVALID_RESOURCE_USAGE":                    cloud.ErrInvalid,
 	"INVALID_USAGE":                             cloud.ErrInvalid,
 	"PARSE_ERROR":                               cloud.ErrInvalid,
 	"REQUIRED":                                  cloud.ErrInvalid,

@@ -156,7 +156,7 @@ func (m *Machine) inGossip() map[string]bool {
 }
 
 // joinGossip joins with up to three members that can be reached and are not in
-// gossip; with one if this node itself is not, for that one tells of all others.
+// gossip: a single one may be a liar that tells of nobody.
 func (m *Machine) joinGossip() {
 	m.gossip.soon = false
 	switch {
@@ -180,11 +180,7 @@ func (m *Machine) joinGossip() {
 	}
 	m.rand.Shuffle(len(lost), func(i, j int) { lost[i], lost[j] = lost[j], lost[i] })
 	m.gossip.next, m.gossip.joining = time.Time{}, true
-	most := 3
-	if len(in) == 0 {
-		most = 1
-	}
-	m.do(JoinGossip{lost[:min(len(lost), most)]})
+	m.do(JoinGossip{lost[:min(len(lost), 3)]})
 }
 
 // apply implements Event.

@@ -2,6 +2,7 @@ package gcp
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -35,7 +36,7 @@ func parseFilter(s string) (*filter, error) {
 		return f, nil
 	}
 	bad := func(why string) error {
-		return invalid("filter", s, "Invalid list filter expression. %s", why)
+		return invalid("filter", s, "Invalid list filter expression: %s.", why)
 	}
 	var err error
 	if f.tokens, err = filterTokens(s); err != nil {
@@ -45,10 +46,10 @@ func parseFilter(s string) (*filter, error) {
 		return nil, bad(err.Error())
 	}
 	if len(f.tokens) > 0 {
-		return nil, bad("A parenthesis has no partner.")
+		return nil, bad("a parenthesis has no partner")
 	}
 	if f.regexp && f.plain {
-		return nil, bad("Regular expressions and other comparisons cannot be mixed.")
+		return nil, bad("regular expressions and other comparisons cannot be mixed")
 	}
 	return f, nil
 }
@@ -72,7 +73,7 @@ func filterTokens(s string) ([]string, error) {
 	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {
 		t := tokenRule.FindString(s)
 		if t == "" {
-			return nil, fmt.Errorf("Unexpected character at %q.", s)
+			return nil, fmt.Errorf("unexpected character at %q", s)
 		}
 		out, s = append(out, t), s[len(t):]
 	}
@@ -150,7 +151,7 @@ func (f *filter) factor(depth int) (node, error) {
 // term reads a comparison, an expression in parentheses, or the opposite of one.
 func (f *filter) term(depth int) (node, error) {
 	if depth > maxDepth {
-		return nil, fmt.Errorf("Too many parentheses.")
+		return nil, errors.New("too many parentheses")
 	}
 	switch f.peek() {
 	case "NOT":
@@ -170,7 +171,7 @@ func (f *filter) term(depth int) (node, error) {
 			return nil, err
 		}
 		if f.next() != ")" {
-			return nil, fmt.Errorf("A parenthesis has no partner.")
+			return nil, errors.New("a parenthesis has no partner")
 		}
 		return n, nil
 	}
@@ -182,7 +183,7 @@ var fieldRule = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]*$`)
 func (f *filter) comparison() (node, error) {
 	field, op, value := f.next(), f.next(), f.next()
 	if !fieldRule.MatchString(field) || value == "" || value == "(" || value == ")" {
-		return nil, fmt.Errorf("Want FIELD OPERATOR VALUE.")
+		return nil, errors.New("want FIELD OPERATOR VALUE")
 	}
 	quoted := value[0] == '"' || value[0] == '\''
 	if quoted {
@@ -198,7 +199,7 @@ func (f *filter) comparison() (node, error) {
 		f.regexp = true
 		re, err := regexp.Compile("^(?:" + value + ")$")
 		if err != nil {
-			return nil, fmt.Errorf("%v.", err)
+			return nil, err
 		}
 		return func(m map[string]any) (bool, error) {
 			return re.MatchString(text(lookUp(m, field))) == (op == "eq"), nil
@@ -207,7 +208,7 @@ func (f *filter) comparison() (node, error) {
 		f.plain = true
 		return func(m map[string]any) (bool, error) { return compare(lookUp(m, field), op, value, quoted), nil }, nil
 	}
-	return nil, fmt.Errorf("Unknown operator %q.", op)
+	return nil, fmt.Errorf("unknown operator %q", op)
 }
 
 var unescape = regexp.MustCompile(`\\(.)`)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
@@ -72,15 +71,6 @@ type metadataDoc struct {
 	Items       []metadataItem `json:"items,omitempty"`
 }
 
-// attribute returns a value of the instance's metadata.
-func (i *instance) attribute(key string) string {
-	k := slices.IndexFunc(i.metadata, func(m metadataItem) bool { return m.Key == key })
-	if k < 0 {
-		return ""
-	}
-	return i.metadata[k].Value
-}
-
 type accessConfig struct {
 	Kind string `json:"kind,omitempty"`
 	Type string `json:"type,omitempty"`
@@ -113,7 +103,9 @@ func (p *project) settleMachines(ctx context.Context) {
 }
 
 // hidden reports whether an instance is too young to be found.
-func (p *project) hidden(i *instance) bool { return p.now().Sub(i.created) < p.opts.Hidden }
+func (p *project) hidden(i *instance) bool {
+	return p.now().Sub(i.created) < max(p.opts.Hidden, p.opts.Faults.Hidden())
+}
 
 // instancePath is the path of the instance that a call names, by name or id.
 func (c *call) instancePath() string {

@@ -2,6 +2,7 @@ package gcp
 
 import (
 	"context"
+	"net/http"
 	"strconv"
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
@@ -72,7 +73,7 @@ func deleteInstance(c *call) (any, error) {
 	}
 	out, err := c.remove(&i.header, func() error {
 		if i.protected {
-			return invalid("resource.name", i.name, "Resource cannot be deleted if it's protected against deletion. Setting deletion protection to false.")
+			return fault(http.StatusBadRequest, "invalidResourceUsage", "Invalid resource usage: 'Resource cannot be deleted if it's protected against deletion.'.")
 		}
 		i.status, i.deleting = stopping, true
 		return c.opts.Fabric.DeleteVM(c.ctx, i.key())

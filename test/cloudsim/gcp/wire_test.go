@@ -203,6 +203,13 @@ func TestPower(t *testing.T) {
 	c.done(t, http.MethodDelete, vms+"/"+id, "") // by id
 	c.refused(t, "notFound", http.MethodGet, vms+"/web", "")
 	c.done(t, http.MethodPost, vms, order("web", "10.0.1.10", true, "")) // name and address are free again
+	s.faults.Set(faults.Config{Hidden: faults.Duration(time.Minute)})
+	c.refused(t, "notFound", http.MethodGet, vms+"/web", "")
+	if got := text(c.get(t, vms), "items", 0, "name"); got != "web" {
+		t.Errorf("what is not shown yet is listed as %q", got)
+	}
+	c.done(t, http.MethodPost, vms, strings.Replace(order("kept", "10.0.1.11", false, ""), `"disks"`, `"deletionProtection": true, "disks"`, 1))
+	c.refused(t, "invalidResourceUsage", http.MethodDelete, vms+"/kept", "")
 }
 
 // TestPages walks through a list by pages.
