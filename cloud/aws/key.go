@@ -38,6 +38,9 @@ func (n *network) ensureKey(ctx context.Context) error {
 		if cloud.OwnerOf(tagMap(k.Tags)) != n.spec.Owner {
 			return fmt.Errorf("%w: %s %s has the name and not the mark", cloud.ErrConflict, Provider, aws.ToString(k.KeyPairId))
 		}
+		if aws.ToString(k.PublicKey) == "" { // as of moto, when a listing without it is under way
+			return fmt.Errorf("%w: %s does not show the key of %s", cloud.ErrUnavailable, Provider, aws.ToString(k.KeyPairId))
+		}
 		if !sameKey(aws.ToString(k.PublicKey), n.spec.SSHKey) {
 			return fmt.Errorf("%w: %s %s is another key", cloud.ErrConflict, Provider, aws.ToString(k.KeyPairId))
 		}

@@ -16,10 +16,10 @@ import (
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
 )
 
-// TestSim runs the suite against the simulated EC2, whose machines here have
-// states only. It honours everything and has no quirks.
-func TestSim(t *testing.T) {
-	t.Parallel()
+// startSim serves a simulated EC2, whose machines here have states only, for the
+// length of the test.
+func startSim(t *testing.T) (string, *simaws.Cloud, *faults.Injector) {
+	t.Helper()
 	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true, BootTime: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -36,13 +36,21 @@ func TestSim(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return srv.URL, sim, injector
+}
+
+// TestSim runs the suite against the simulated EC2. It honours everything and
+// has no quirks.
+func TestSim(t *testing.T) {
+	t.Parallel()
+	endpoint, sim, injector := startSim(t)
 	const region = "ap-northeast-2"
 	cloudtest.Run(t, cloudtest.Target{
 		New: func(t testing.TB, transport http.RoundTripper) cloud.Driver {
-			return newDriver(t, aws.Config{Endpoint: srv.URL, Credentials: sim.Credentials(), Transport: transport})
+			return newDriver(t, aws.Config{Endpoint: endpoint, Credentials: sim.Credentials(), Transport: transport})
 		},
 		NewWrong: func(t testing.TB) cloud.Driver {
-			return newDriver(t, aws.Config{Endpoint: srv.URL,
+			return newDriver(t, aws.Config{Endpoint: endpoint,
 				Credentials: []byte("[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = wrong\n")})
 		},
 		Region:       region,
@@ -62,7 +70,7 @@ func TestSim(t *testing.T) {
 			}
 			return left
 		},
-		VMKey: func(t testing.TB, id string) string { return keyOf(t, srv.URL, sim.Credentials(), id) },
+		VMKey: func(t testing.TB, id string) string { return keyOf(t, endpoint, sim.Credentials(), id) },
 		SetFaults: func(_ testing.TB, want cloudtest.Faults) {
 			c := faults.Config{Throttle: want.Throttle, DropAfterCommit: want.Drop, AsyncFail: want.LateFail}
 			if want.VMQuota > 0 {

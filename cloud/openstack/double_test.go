@@ -35,6 +35,8 @@ func doubles(t *testing.T, deleted func(string)) http.HandlerFunc {
 			io.WriteString(w, `{"server": `+late+`}`)
 		case path == "GET /network/v2.0/ports" && r.URL.Query().Get("device_id") == "":
 			io.WriteString(w, `{"ports": [`+port+`]}`)
+		case path == "GET /compute/v2.1/os-keypairs":
+			io.WriteString(w, `{"keypairs": []}`)
 		case strings.HasPrefix(path, "GET /network/v2.0/"):
 			kind := strings.ReplaceAll(strings.TrimPrefix(path, "GET /network/v2.0/"), "-", "_")
 			fmt.Fprintf(w, `{%q: []}`, kind)

@@ -2,10 +2,7 @@ package openstack_test
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"net/http"
-	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -126,63 +123,4 @@ func wrongPassword(t testing.TB, file []byte) []byte {
 		lines[i+1] = strings.Replace(lines[i+1], `"`, ``, 1)
 	}
 	return []byte(strings.Join(lines, ""))
-}
-
-// TestRealQuota wants a project whose quota of instances is used up
-// (CBNET_OPENSTACK_FULL=1): Nova's refusal must be told as what it is, and
-// leave nothing behind.
-func TestRealQuota(t *testing.T) {
-	if os.Getenv("CBNET_OPENSTACK_FULL") == "" {
-		t.Skip("CBNET_OPENSTACK_FULL is not set: no project without quota")
-	}
-	file, err := os.ReadFile(os.Getenv("CBNET_OPENSTACK_CLOUDS"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := newDriver(t, openstack.Config{Credentials: file, Cloud: os.Getenv("CBNET_OPENSTACK_CLOUD")})
-	regions, err := d.Regions(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	region := regions[0].Name
-	specs, err := d.Specs(t.Context(), region)
-	if err != nil {
-		t.Fatal(err)
-	}
-	images, err := d.Images(t.Context(), region)
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec := vmSpec()
-	spec.Region, spec.Spec, spec.Image = region, specs[0].Name, images[0].ID
-	spec.Owner = cloud.Owner{Mesh: "quota", MCIS: "quota"}
-	t.Cleanup(func() {
-		res, err := d.List(context.Background(), region, spec.Owner)
-		for _, r := range cloud.DeleteOrder(res) {
-			err = errors.Join(err, d.Delete(context.Background(), r))
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	spec.Network, err = d.EnsureNetwork(t.Context(), cloud.NetworkSpec{
-		Owner: spec.Owner, Region: region, Name: "cbnet-quota", CIDR: netip.MustParsePrefix("10.0.0.0/24"),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = d.CreateVM(t.Context(), spec)
-	t.Log(err)
-	if !errors.Is(err, cloud.ErrQuota) {
-		t.Error("want ErrQuota")
-	}
-	res, err := d.List(t.Context(), region, spec.Owner)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range res {
-		if r.Kind == cloud.KindVM || r.Kind == cloud.KindPort {
-			t.Errorf("left behind: %+v", r)
-		}
-	}
 }

@@ -22,7 +22,7 @@ func actions() map[string]action {
 		"CreateSubnet":              {do: createSubnet, params: "VpcId CidrBlock AvailabilityZone AvailabilityZoneId TagSpecification", writes: true},
 		"DescribeSubnets":           {do: describeSubnets, params: "SubnetId" + paged},
 		"DeleteSubnet":              {do: deleteSubnet, params: "SubnetId", writes: true},
-		"ModifySubnetAttribute":     {do: modifySubnetAttribute, params: "SubnetId MapPublicIpOnLaunch", writes: true},
+		"ModifySubnetAttribute":     {do: modifySubnetAttribute, params: "SubnetId MapPublicIpOnLaunch PrivateDnsHostnameTypeOnLaunch EnableResourceNameDnsARecordOnLaunch EnableResourceNameDnsAAAARecordOnLaunch", writes: true},
 		"CreateInternetGateway":     {do: createInternetGateway, params: "TagSpecification", writes: true},
 		"AttachInternetGateway":     {do: attachInternetGateway, params: "InternetGatewayId VpcId", writes: true},
 		"DetachInternetGateway":     {do: detachInternetGateway, params: "InternetGatewayId VpcId", writes: true},
@@ -37,6 +37,7 @@ func actions() map[string]action {
 		"AssociateRouteTable":       {do: associateRouteTable, params: "RouteTableId SubnetId", writes: true},
 		"DisassociateRouteTable":    {do: disassociateRouteTable, params: "AssociationId", writes: true},
 		"DescribeNetworkInterfaces": {do: describeNetworkInterfaces, params: "NetworkInterfaceId" + paged},
+		"DeleteNetworkInterface":    {do: deleteNetworkInterface, params: "NetworkInterfaceId", writes: true},
 		"AllocateAddress":           {do: allocateAddress, params: "Domain TagSpecification", writes: true},
 		"DescribeAddresses":         {do: describeAddresses, params: "AllocationId PublicIp Filter"},
 		"AssociateAddress":          {do: associateAddress, params: "AllocationId PublicIp InstanceId NetworkInterfaceId AllowReassociation", writes: true},
@@ -51,6 +52,7 @@ func actions() map[string]action {
 		"AuthorizeSecurityGroupEgress":  {do: authorizeEgress, params: rules + " TagSpecification", writes: true},
 		"RevokeSecurityGroupIngress":    {do: revokeIngress, params: rules + " SecurityGroupRuleId", writes: true},
 		"RevokeSecurityGroupEgress":     {do: revokeEgress, params: rules + " SecurityGroupRuleId", writes: true},
+		"ModifySecurityGroupRules":      {do: modifySecurityGroupRules, params: "GroupId SecurityGroupRule", writes: true},
 		"DescribeSecurityGroupRules":    {do: describeSecurityGroupRules, params: "SecurityGroupRuleId" + paged},
 
 		// keys and tags
@@ -65,7 +67,7 @@ func actions() map[string]action {
 		// instances
 		"RunInstances": {do: runInstances, writes: true, params: "ImageId InstanceType MinCount MaxCount KeyName UserData ClientToken" +
 			" SubnetId SecurityGroupId SecurityGroup PrivateIpAddress NetworkInterface Placement TagSpecification MetadataOptions" +
-			" DisableApiTermination DisableApiStop InstanceInitiatedShutdownBehavior Monitoring EbsOptimized BlockDeviceMapping CreditSpecification"},
+			" DisableApiTermination DisableApiStop InstanceInitiatedShutdownBehavior Monitoring EbsOptimized BlockDeviceMapping CreditSpecification LaunchTemplate"},
 		"DescribeInstances":      {do: describeInstances, params: "InstanceId" + paged},
 		"DescribeInstanceStatus": {do: describeInstanceStatus, params: "InstanceId IncludeAllInstances" + paged},
 		"StartInstances":         {do: startInstances, params: "InstanceId", writes: true},
@@ -77,6 +79,13 @@ func actions() map[string]action {
 			" DisableApiStop InstanceInitiatedShutdownBehavior InstanceType UserData GroupId"},
 		"DescribeInstanceAttribute":     {do: describeInstanceAttribute, params: "InstanceId Attribute"},
 		"ModifyInstanceMetadataOptions": {do: modifyInstanceMetadataOptions, params: "InstanceId HttpTokens HttpEndpoint HttpPutResponseHopLimit", writes: true},
+
+		// launch templates
+		"CreateLaunchTemplate":        {do: createLaunchTemplate, params: "LaunchTemplateName LaunchTemplateData TagSpecification VersionDescription ClientToken", writes: true},
+		"CreateLaunchTemplateVersion": {do: createLaunchTemplateVersion, params: "LaunchTemplateId LaunchTemplateName LaunchTemplateData VersionDescription ClientToken", writes: true},
+		"ModifyLaunchTemplate":        {do: modifyLaunchTemplate, params: "LaunchTemplateId LaunchTemplateName SetDefaultVersion ClientToken", writes: true},
+		"DeleteLaunchTemplate":        {do: deleteLaunchTemplate, params: "LaunchTemplateId LaunchTemplateName", writes: true},
+		"DescribeLaunchTemplates":     {do: describeLaunchTemplates, params: "LaunchTemplateId LaunchTemplateName" + paged},
 
 		// the token service: who am I
 		"GetCallerIdentity": {do: getCallerIdentity, version: "2011-06-15"},

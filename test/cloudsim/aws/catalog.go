@@ -20,6 +20,7 @@ type machine struct {
 // are AWS's.
 func machines() []machine {
 	return []machine{
+		{"m1.small", 1, 1741, "x86_64"}, // what a launch that names none gets
 		{"t2.micro", 1, 1024, "x86_64"}, {"t2.small", 1, 2048, "x86_64"}, {"t2.medium", 2, 4096, "x86_64"},
 		{"t3.nano", 2, 512, "x86_64"}, {"t3.micro", 2, 1024, "x86_64"}, {"t3.small", 2, 2048, "x86_64"},
 		{"t3.medium", 2, 4096, "x86_64"}, {"t3.large", 2, 8192, "x86_64"}, {"t3.xlarge", 4, 16384, "x86_64"},
@@ -91,7 +92,7 @@ func (m machine) xml() xmlMachine {
 		threads = 1
 	}
 	return xmlMachine{
-		InstanceType: m.name, CurrentGeneration: !strings.HasPrefix(m.name, "t2."),
+		InstanceType: m.name, CurrentGeneration: !strings.HasPrefix(m.name, "t2.") && !strings.HasPrefix(m.name, "m1."),
 		FreeTier:       m.name == "t2.micro" || m.name == "t3.micro",
 		UsageClasses:   set[string]{[]string{"on-demand", "spot"}},
 		RootDevices:    set[string]{[]string{"ebs"}},

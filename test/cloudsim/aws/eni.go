@@ -10,8 +10,8 @@ import (
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 )
 
-// eni is a network interface. Each instance has one, made with it and gone
-// with it.
+// eni is a network interface. Each instance has one, made with it and, unless it
+// is to be kept, gone with it; one that is kept can be deleted and nothing else.
 type eni struct {
 	id          string
 	vpc         string
@@ -24,6 +24,7 @@ type eni struct {
 	instance    string
 	attachment  string
 	noCheck     bool // source/destination check is off
+	keep        bool // DeleteOnTermination is off
 	created     time.Time
 
 	public      netip.Addr // zero = none
@@ -83,6 +84,29 @@ func (c *call) dropENI(e *eni) error {
 	return c.enforce(e.vpc)
 }
 
+// detachENI leaves an interface behind when its instance goes.
+func (c *call) detachENI(e *eni) error {
+	if err := c.takePublic(e); err != nil {
+		return err
+	}
+	e.instance, e.attachment = "", ""
+	return c.enforce(e.vpc)
+}
+
+func deleteNetworkInterface(c *call) (any, error) {
+	e, err := findParam(c, &c.r.enis, "eni-", "NetworkInterfaceId")
+	if err != nil {
+		return nil, err
+	}
+	if e.instance != "" {
+		return nil, fault(400, "InvalidNetworkInterface.InUse", "The network interface '%s' is currently in use.", e.id)
+	}
+	if err := c.dryRun(); err != nil {
+		return nil, err
+	}
+	return done{true}, c.dropENI(e)
+}
+
 // dnsName returns the private name of an address.
 func (r *region) dnsName(ip netip.Addr) string {
 	suffix := r.name + ".compute.internal"
@@ -138,7 +162,7 @@ type xmlENI struct {
 	DNS         string             `xml:"privateDnsName"`
 	Check       bool               `xml:"sourceDestCheck"`
 	Groups      set[xmlGroupName]  `xml:"groupSet"`
-	Attachment  xmlENIAttachment   `xml:"attachment"`
+	Attachment  *xmlENIAttachment  `xml:"attachment"`
 	Association *xmlENIAssociation `xml:"association"`
 	IPs         set[xmlENIAddress] `xml:"privateIpAddressesSet"`
 	IPv6        set[string]        `xml:"ipv6AddressesSet"`
@@ -177,8 +201,12 @@ func (r *region) xmlENI(e *eni, within bool) xmlENI {
 	x := xmlENI{
 		ID: e.id, Subnet: e.subnet, VPC: e.vpc, Description: e.description, OwnerID: account, Status: "in-use",
 		MAC: e.mac.String(), IP: e.ip.String(), DNS: r.dnsName(e.ip), Check: !e.noCheck, Groups: r.xmlGroupNames(e.groups),
-		Attachment: xmlENIAttachment{ID: e.attachment, Status: "attached", Time: stamp(e.created), Delete: true},
-		Type:       "interface",
+		Type: "interface",
+	}
+	if e.instance == "" {
+		x.Status = "available"
+	} else {
+		x.Attachment = &xmlENIAttachment{ID: e.attachment, Status: "attached", Time: stamp(e.created), Delete: !e.keep}
 	}
 	if e.public.IsValid() {
 		x.Association = &xmlENIAssociation{Owner: "amazon", Name: r.publicName(e.vpc, e.public), IP: e.public.String()}
@@ -193,7 +221,9 @@ func (r *region) xmlENI(e *eni, within bool) xmlENI {
 	if !within {
 		tags := r.xmlTags(e.id)
 		x.Zone, x.Tags = e.zone, &tags
-		x.Attachment.Instance, x.Attachment.Owner = e.instance, account
+		if x.Attachment != nil {
+			x.Attachment.Instance, x.Attachment.Owner = e.instance, account
+		}
 	}
 	return x
 }
@@ -228,7 +258,7 @@ func (r *region) eniAttrs(e *eni, f string) ([]string, bool) {
 	})
 	return fields(map[string][]string{
 		"network-interface-id": {e.id}, "vpc-id": {e.vpc}, "subnet-id": {e.subnet}, "availability-zone": {e.zone},
-		"group-id": e.groups, "group-name": names, "status": {"in-use"}, "owner-id": {account}, "mac-address": {e.mac.String()},
+		"group-id": e.groups, "group-name": names, "status": {r.xmlENI(e, true).Status}, "owner-id": {account}, "mac-address": {e.mac.String()},
 		"private-ip-address": {e.ip.String()}, "addresses.private-ip-address": {e.ip.String()}, "private-dns-name": {r.dnsName(e.ip)},
 		"attachment.instance-id": {e.instance}, "attachment.status": {"attached"}, "attachment.attachment-id": {e.attachment},
 		"attachment.device-index": {"0"}, "source-dest-check": {yesNo(!e.noCheck)}, "description": {e.description},

@@ -148,7 +148,7 @@ func (c *call) stopped(i *instance, why stateReason) error {
 	return nil
 }
 
-// terminated completes a termination: the interface goes.
+// terminated completes a termination: the interface goes, unless it is kept.
 func (c *call) terminated(i *instance, why stateReason) error {
 	c.move(i, stateTerminated, why)
 	e, ok := c.r.enis.Get(i.eni)
@@ -159,6 +159,9 @@ func (c *call) terminated(i *instance, why stateReason) error {
 	}
 	if a, ok := c.r.addresses.Get(e.allocation); ok {
 		a.eni = ""
+	}
+	if e.keep {
+		return c.detachENI(e)
 	}
 	return c.dropENI(e)
 }

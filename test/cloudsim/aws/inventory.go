@@ -55,6 +55,12 @@ func (c *Cloud) inventory(r *region) []sim.Object {
 	for _, g := range r.groups.Where(func(g *group) bool { return g.name != "default" }) {
 		add("securityGroup", g.id, g.name, "available")
 	}
+	for _, e := range r.enis.Where(func(e *eni) bool { return e.instance == "" }) {
+		add("port", e.id, "", "available")
+	}
+	for _, t := range r.templates.All() {
+		add("launchTemplate", t.id, t.name, "available")
+	}
 	for _, a := range r.addresses.All() {
 		add("publicIp", a.id, "", "allocated")
 	}

@@ -31,6 +31,7 @@ type order struct {
 	ip          netip.Addr // zero = any
 	groups      []string
 	public      bool
+	keep        bool // the interface
 	description string
 	model       instance // carries the attributes that every instance gets
 	tags        map[string]map[string]string
@@ -47,6 +48,10 @@ func runInstances(c *call) (any, error) {
 			return nil, fault(400, "IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
 		}
 		return c.reservation(old.reservation), nil
+	}
+	origin, err := c.apply(c.q)
+	if err != nil {
+		return nil, err
 	}
 	o, err := c.parseOrder()
 	if err != nil {
@@ -67,6 +72,9 @@ func runInstances(c *call) (any, error) {
 		if err := c.launchOne(o, reservation, token, index); err != nil {
 			return nil, err
 		}
+	}
+	for _, i := range c.r.instances.Where(func(i *instance) bool { return i.reservation == reservation }) {
+		c.r.setTags(i.id, origin)
 	}
 	if token != "" {
 		c.r.launches[token] = launch{params, reservation}
@@ -183,7 +191,11 @@ func (c *call) orderNetwork(o *order) error {
 	if o.public, err = q.boolean("AssociatePublicIpAddress", o.subnet.mapPublic); err != nil {
 		return err
 	}
-	o.description = q.str("Description")
+	whole, err := q.boolean("DeleteOnTermination", true)
+	if err != nil {
+		return err
+	}
+	o.keep, o.description = !whole, q.str("Description")
 	if err := c.orderGroups(o, q.list("SecurityGroupId")); err != nil {
 		return err
 	}
@@ -349,7 +361,7 @@ func (c *call) launchOne(o *order, reservation, token string, index int) error {
 	i.state, i.changed, i.doomed = statePending, i.launched, c.opts.Faults.AsyncFail()
 	e := &eni{
 		id: newID("eni-"), vpc: o.subnet.vpc, subnet: o.subnet.id, zone: o.subnet.zone, ip: ip, mac: macOf(o.subnet.vpc, ip),
-		groups: o.groups, description: o.description, instance: i.id, attachment: newID("eni-attach-"), created: i.launched,
+		groups: o.groups, description: o.description, keep: o.keep, instance: i.id, attachment: newID("eni-attach-"), created: i.launched,
 	}
 	i.eni = e.id
 	c.r.enis.Put(e.id, e)

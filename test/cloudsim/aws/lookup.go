@@ -29,6 +29,7 @@ func kinds() []kind {
 		{"eni-", "network-interface", "InvalidNetworkInterfaceID", "networkInterface ID"},
 		{"eipalloc-", "elastic-ip", "InvalidAllocationID", "allocation ID"},
 		{"key-", "key-pair", "InvalidKeyPair", "key pair"},
+		{"lt-", "launch-template", "InvalidLaunchTemplateId", "launch template ID"},
 		{"vol-", "volume", "InvalidVolume", "volume"},
 	}
 }

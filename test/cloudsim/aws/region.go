@@ -34,6 +34,7 @@ type region struct {
 	addresses sim.Table[*address]
 	keys      sim.Table[*keyPair]
 	instances sim.Table[*instance]
+	templates sim.Table[*template]
 
 	tags     map[string]map[string]string // by id of the resource, made by clients
 	launches map[string]launch            // by client token

@@ -370,6 +370,13 @@ func describeSecurityGroupRules(c *call) (any, error) {
 			return nil, notFound("sgr-", id)
 		}
 	}
+	for _, f := range c.q.items("Filter") {
+		for _, id := range f.list("Value") {
+			if f.str("Name") == "group-id" && !wellFormed(id, "sg-") {
+				return nil, fault(400, "InvalidGroupId.Malformed", "The security group ID '%s' is malformed", id)
+			}
+		}
+	}
 	var rows []xmlRule
 	for _, g := range c.r.groups.All() {
 		for _, e := range g.rules {

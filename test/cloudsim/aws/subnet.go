@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 )
@@ -13,6 +14,15 @@ type subnet struct {
 	zone      string
 	isDefault bool
 	mapPublic bool
+	names     nameOptions
+}
+
+// nameOptions are how instances of a subnet are called in its DNS; they are
+// kept and have no effect.
+type nameOptions struct {
+	HostnameType string `xml:"hostnameType"`
+	A            bool   `xml:"enableResourceNameDnsARecord"`
+	AAAA         bool   `xml:"enableResourceNameDnsAAAARecord"`
 }
 
 // reserved are the addresses at the start of a subnet that EC2 keeps: the
@@ -139,7 +149,20 @@ func modifySubnetAttribute(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.mapPublic = on
+	names := s.names
+	if names.A, err = c.q.boolean("EnableResourceNameDnsARecordOnLaunch.Value", names.A); err != nil {
+		return nil, err
+	}
+	if names.AAAA, err = c.q.boolean("EnableResourceNameDnsAAAARecordOnLaunch.Value", names.AAAA); err != nil {
+		return nil, err
+	}
+	if v := c.q.str("PrivateDnsHostnameTypeOnLaunch"); v != "" {
+		if v != "ip-name" && v != "resource-name" {
+			return nil, invalid("PrivateDnsHostnameTypeOnLaunch", v)
+		}
+		names.HostnameType = v
+	}
+	s.mapPublic, s.names = on, names
 	return done{true}, nil
 }
 
@@ -157,15 +180,18 @@ type xmlSubnet struct {
 	Default   bool                  `xml:"defaultForAz"`
 	MapPublic bool                  `xml:"mapPublicIpOnLaunch"`
 	AssignV6  bool                  `xml:"assignIpv6AddressOnCreation"`
+	Names     nameOptions           `xml:"privateDnsNameOptionsOnLaunch"`
 	Tags      set[xmlTag]           `xml:"tagSet"`
 }
 
 // xmlSubnet prints a subnet.
 func (r *region) xmlSubnet(s *subnet) xmlSubnet {
+	names := s.names
+	names.HostnameType = cmp.Or(names.HostnameType, "ip-name")
 	return xmlSubnet{
 		ID: s.id, ARN: "arn:aws:ec2:" + r.name + ":" + account + ":subnet/" + s.id, State: "available", OwnerID: account,
 		VPC: s.vpc, CIDR: s.cidr.String(), Free: s.size() - reserved - 1 - len(r.used(s)), Zone: s.zone,
-		ZoneID: zoneID(r.name, s.zone), Default: s.isDefault, MapPublic: s.mapPublic, Tags: r.xmlTags(s.id),
+		ZoneID: zoneID(r.name, s.zone), Default: s.isDefault, MapPublic: s.mapPublic, Names: names, Tags: r.xmlTags(s.id),
 	}
 }
 
