@@ -7,12 +7,14 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/cloudtest"
 	"github.com/cbnet-io/cbnet/cloud/gcp"
+	simgcp "github.com/cbnet-io/cbnet/test/cloudsim/gcp"
 )
 
 const region = "asia-northeast3"
@@ -92,6 +94,34 @@ func TestFirewall(t *testing.T) {
 		if got := rule(); got != want {
 			t.Errorf("after %s: the rule is %s, want %s", body, got, want)
 		}
+	}
+}
+
+// TestTakesOver: a repeat waits for what an earlier try began and did not see the
+// end of, creations and deletions.
+func TestTakesOver(t *testing.T) {
+	s := open(t, func(o *simgcp.Options) { o.OpTime = 300 * time.Millisecond })
+	d, _ := s.driver(t)
+	spec := network()
+	spec.NAT = true
+	for n := range 4 { // network, subnetwork, firewall rule, router
+		spec.Name = fmt.Sprintf("shop-%d", n)
+		l := &cloudtest.Lossy{Lose: func(i int, _ string, _ [32]byte) bool { return i == n }}
+		lossy := newDriver(t, gcp.Config{Endpoint: s.url, Credentials: s.sim.Credentials(), Transport: l})
+		if _, err := lossy.EnsureNetwork(t.Context(), spec); !errors.Is(err, cloud.ErrUnavailable) || len(l.Lost()) != 1 {
+			t.Fatalf("after %v: got %v, want a lost answer", l.Lost(), err)
+		}
+		ensure(t, d, spec)
+		list, err := d.List(t.Context(), region, owner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range cloud.DeleteOrder(list) { // all but the last of these have just begun to go
+			if err := d.Delete(t.Context(), r); err != nil && !errors.Is(err, cloud.ErrInUse) {
+				t.Fatal(err)
+			}
+		}
+		ensure(t, d, spec)
 	}
 }
 

@@ -27,7 +27,7 @@ type site struct {
 
 // open starts a cloud. What it hides of new machines it shows before they run,
 // so that the number of calls does not depend on the test's speed.
-func open(t *testing.T) *site {
+func open(t *testing.T, change ...func(*simgcp.Options)) *site {
 	t.Helper()
 	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true, BootTime: 50 * time.Millisecond})
 	if err != nil {
@@ -35,7 +35,11 @@ func open(t *testing.T) *site {
 	}
 	srv := httptest.NewUnstartedServer(nil)
 	s := &site{faults: faults.New(faults.Config{}), url: "http://" + srv.Listener.Addr().String()}
-	s.sim = simgcp.New(simgcp.Options{Fabric: f, Faults: s.faults, URL: s.url, OpTime: 20 * time.Millisecond, Hidden: 40 * time.Millisecond})
+	o := simgcp.Options{Fabric: f, Faults: s.faults, URL: s.url, OpTime: 20 * time.Millisecond, Hidden: 40 * time.Millisecond}
+	for _, c := range change {
+		c(&o)
+	}
+	s.sim = simgcp.New(o)
 	srv.Config.Handler = s.sim.Handler()
 	srv.Start()
 	t.Cleanup(func() {
