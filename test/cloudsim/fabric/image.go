@@ -76,6 +76,10 @@ datasource:
     max_wait: 30
     timeout: 5
     retries: 5
+  AliYun:
+    metadata_urls: [ "http://100.100.100.200" ]
+    max_wait: 30
+    timeout: 5
 network: {config: disabled}
 preserve_hostname: false
 manage_etc_hosts: localhost

@@ -40,10 +40,8 @@ const (
 type initConfig struct {
 	Hostname string `json:"hostname"`
 	Terminal string `json:"terminal"` // path of the console on the host
-	// HypervisorUUID is what /sys/hypervisor/uuid says; without one there is no
-	// such file. EC2's begin with "ec2": cloud-init knows by it that it must ask
-	// for a session token (IMDSv2).
-	HypervisorUUID string `json:"hypervisorUuid,omitempty"`
+	// SysFiles are files that /sys has beside the kernel's, by path below it.
+	SysFiles map[string]string `json:"sysFiles,omitempty"`
 }
 
 // IsInit tells from the program's arguments (os.Args) that it was started to be

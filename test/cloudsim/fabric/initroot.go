@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -51,8 +52,8 @@ func makeRoot(c initConfig) error {
 			return fmt.Errorf("mount %s: %w", m.target, err)
 		}
 	}
-	if c.HypervisorUUID != "" {
-		if err := addHypervisor("root/sys", c.HypervisorUUID); err != nil {
+	if len(c.SysFiles) > 0 {
+		if err := addSysFiles("root/sys", c.SysFiles); err != nil {
 			return err
 		}
 	}
@@ -87,13 +88,13 @@ func rootMounts() []mount {
 	}
 }
 
-// addHypervisor shows /sys/hypervisor/uuid in a mounted sysfs, where nothing can
-// be made: sysfs moves aside, and a small file system with all its directories
-// and that one more takes its place.
-func addHypervisor(sys, uuid string) error {
+// addSysFiles shows more files in a mounted sysfs, where nothing can be made:
+// sysfs moves aside, and a small file system with the files takes its place, on
+// which everything else of it is bound.
+func addSysFiles(sys string, files map[string]string) error {
 	const aside = "sysfs"
 	if err := os.MkdirAll(aside, 0o755); err != nil {
-		return fmt.Errorf("hypervisor: %w", err)
+		return fmt.Errorf("files in /sys: %w", err)
 	}
 	if err := unix.Mount(sys, aside, "", unix.MS_MOVE, ""); err != nil {
 		return fmt.Errorf("move sysfs: %w", err)
@@ -101,28 +102,76 @@ func addHypervisor(sys, uuid string) error {
 	if err := unix.Mount("tmpfs", sys, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0555"); err != nil {
 		return fmt.Errorf("mount %s: %w", sys, err)
 	}
-	entries, err := os.ReadDir(aside)
-	if err != nil {
-		return fmt.Errorf("read sysfs: %w", err)
+	if err := bindAround(aside, sys, files); err != nil {
+		return fmt.Errorf("files in /sys: %w", err)
 	}
-	for _, e := range entries {
-		if !e.IsDir() || e.Name() == "hypervisor" {
+	return nil
+}
+
+// bindAround fills the directory to with what the directory from has, if there
+// is one, and with files, by path below it.
+func bindAround(from, to string, files map[string]string) error {
+	below := map[string]map[string]string{} // by first element of the path
+	for path, text := range files {
+		dir, rest, nested := strings.Cut(path, "/")
+		if !nested {
+			if err := os.WriteFile(filepath.Join(to, path), []byte(text+"\n"), 0o444); err != nil {
+				return err
+			}
 			continue
 		}
-		to := filepath.Join(sys, e.Name())
+		if below[dir] == nil {
+			below[dir] = map[string]string{}
+		}
+		below[dir][rest] = text
+	}
+	for dir, files := range below {
+		if err := os.Mkdir(filepath.Join(to, dir), 0o555); err != nil {
+			return err
+		}
+		if err := bindAround(filepath.Join(from, dir), filepath.Join(to, dir), files); err != nil {
+			return err
+		}
+	}
+	if info, err := os.Lstat(from); err != nil || !info.IsDir() {
+		return nil // the kernel has no such directory, or a link, which the files replace
+	}
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := bindEntry(filepath.Join(from, e.Name()), filepath.Join(to, e.Name()), e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bindEntry shows an entry of a directory in another one that is as deep, unless
+// something is there already.
+func bindEntry(from, to string, e fs.DirEntry) error {
+	if _, err := os.Lstat(to); err == nil {
+		return nil
+	}
+	switch {
+	case e.Type()&fs.ModeSymlink != 0:
+		target, err := os.Readlink(from)
+		if err != nil {
+			return err
+		}
+		return os.Symlink(target, to)
+	case e.IsDir():
 		if err := os.Mkdir(to, 0o555); err != nil {
-			return fmt.Errorf("hypervisor: %w", err)
+			return err
 		}
-		if err := unix.Mount(filepath.Join(aside, e.Name()), to, "", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("bind %s: %w", to, err)
+	default:
+		if err := os.WriteFile(to, nil, 0o444); err != nil {
+			return err
 		}
 	}
-	dir := filepath.Join(sys, "hypervisor")
-	if err := os.Mkdir(dir, 0o555); err != nil {
-		return fmt.Errorf("hypervisor: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "uuid"), []byte(uuid+"\n"), 0o444); err != nil {
-		return fmt.Errorf("hypervisor: %w", err)
+	if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("bind %s: %w", to, err)
 	}
 	return nil
 }

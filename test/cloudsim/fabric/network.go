@@ -45,7 +45,9 @@ type routerConfig struct {
 	SNAT     netip.Addr // invalid: no SNAT
 	Public   []mapping  // sorted by public address
 	Ports    []port     // sorted by private address
-	Metadata http.Handler
+
+	MetadataIP netip.Addr
+	Metadata   http.Handler
 }
 
 // mapping is a 1:1 NAT.
@@ -66,6 +68,12 @@ func (f *Fabric) AddNetwork(ctx context.Context, n Network) error {
 	}
 	if n.MTU == 0 {
 		n.MTU = 1500
+	}
+	if !n.MetadataIP.IsValid() {
+		n.MetadataIP = netip.MustParseAddr(metadataIP)
+	}
+	if !n.MetadataIP.Is4() || n.CIDR.Contains(n.MetadataIP) || Internet().Contains(n.MetadataIP) {
+		return fmt.Errorf("network %s: metadata address %s: want an IPv4 address outside of the network and the internet", n.ID, n.MetadataIP)
 	}
 	n.CIDR = n.CIDR.Masked()
 	f.mu.Lock()
@@ -288,7 +296,9 @@ func (f *Fabric) routerConfigLocked(n *network) routerConfig {
 		CIDR:     n.CIDR,
 		Attached: n.gateway.Attached,
 		SNAT:     n.gatewayIP,
-		Metadata: f.metadata(n),
+
+		MetadataIP: n.MetadataIP,
+		Metadata:   f.metadata(n),
 	}
 	for _, public := range slices.SortedFunc(maps.Keys(n.public), netip.Addr.Compare) {
 		c.Public = append(c.Public, mapping{Public: public, Private: n.public[public]})

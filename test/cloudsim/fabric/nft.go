@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// metadataIP is where every VM finds its metadata service.
+// metadataIP is where VMs find their metadata service, unless their network has
+// another address for it.
 const metadataIP = "169.254.169.254"
 
 // ruleset is the whole packet filter and NAT of a router in the language of
@@ -30,7 +31,7 @@ func ruleset(c routerConfig) string {
 	line("\tchain self {")
 	line("\t\ttype filter hook input priority filter; policy drop;")
 	line("\t\tct state established,related accept")
-	line("\t\tiifname \"v*\" ip daddr %s tcp dport 80 accept", metadataIP)
+	line("\t\tiifname \"v*\" ip daddr %s tcp dport 80 accept", c.MetadataIP)
 	line("\t\ticmp type echo-request accept")
 	line("\t}")
 	line("}")
@@ -42,7 +43,7 @@ func writePorts(line func(string, ...any), c routerConfig) {
 	for _, p := range c.Ports {
 		line("\tchain egress-v%d {", p.VM)
 		line("\t\tip saddr != %s drop", p.IP)
-		line("\t\tip daddr %s tcp dport 80 accept", metadataIP)
+		line("\t\tip daddr %s tcp dport 80 accept", c.MetadataIP)
 		line("\t\tct state established,related accept")
 		line("\t\tct state invalid drop")
 		writeRules(line, p.Rules, false)

@@ -84,7 +84,7 @@ func newRouter(name string, c routerConfig) (*router, error) {
 	if err := r.connect(c); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
-	if err := r.serveMetadata(c.Metadata); err != nil {
+	if err := r.serveMetadata(c.MetadataIP, c.Metadata); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
 	return r, nil
@@ -135,7 +135,7 @@ func (r *router) configure(c routerConfig) error {
 			return fmt.Errorf("router's link %s up: %w", l.Attrs().Name, err)
 		}
 	}
-	meta := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(netip.MustParseAddr(metadataIP), 32))}
+	meta := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(c.MetadataIP, 32))}
 	if err := r.net.AddrAdd(lo, meta); err != nil {
 		return fmt.Errorf("router's metadata address: %w", err)
 	}
@@ -228,10 +228,10 @@ func (r *router) announce(a netip.Addr) error {
 
 // serveMetadata listens inside the router's namespace, at the address and port
 // that VMs know.
-func (r *router) serveMetadata(h http.Handler) error {
+func (r *router) serveMetadata(at netip.Addr, h http.Handler) error {
 	var l net.Listener
 	err := inNetns(r.netns, func() (err error) {
-		l, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp4", metadataIP+":80")
+		l, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp4", netip.AddrPortFrom(at, 80).String())
 		return err
 	})
 	if err != nil {

@@ -113,18 +113,23 @@ func (h *linuxHost) introduce(g *linuxGuest, b bootConfig, terminal string) erro
 	}
 	g.process = p
 	return json.NewEncoder(g.life).Encode(initConfig{
-		Hostname: b.Hostname, Terminal: terminal, HypervisorUUID: hypervisorUUID(b.VM),
+		Hostname: b.Hostname, Terminal: terminal, SysFiles: sysFiles(b.VM),
 	})
 }
 
-// hypervisorUUID is what an EC2 instance finds in /sys/hypervisor/uuid: "ec2"
-// and the rest of a UUID.
-func hypervisorUUID(v VM) string {
-	if v.Datasource != "Ec2" {
-		return ""
+// sysFiles are what a guest finds in /sys of the machine that it believes to be
+// on. EC2's hypervisor has a UUID that begins with "ec2": cloud-init knows by it
+// that it must ask for a session token (IMDSv2).
+func sysFiles(v VM) map[string]string {
+	files := map[string]string{}
+	if v.Datasource == "Ec2" {
+		h := fmt.Sprintf("%x", sha256.Sum256([]byte(v.ID)))
+		files["hypervisor/uuid"] = fmt.Sprintf("ec2%s-%s-%s-%s-%s", h[:5], h[5:9], h[9:13], h[13:17], h[17:29])
 	}
-	h := fmt.Sprintf("%x", sha256.Sum256([]byte(v.ID)))
-	return fmt.Sprintf("ec2%s-%s-%s-%s-%s", h[:5], h[5:9], h[9:13], h[13:17], h[17:29])
+	if v.Product != "" {
+		files["class/dmi/id/product_name"] = v.Product
+	}
+	return files
 }
 
 // guestEnv is the environment of PID 1. Cloud-init looks there for the product

@@ -35,6 +35,10 @@ type Network struct {
 	ID   string
 	CIDR netip.Prefix // IPv4; the addresses of all its subnets
 	MTU  int          // bytes, of VM ports; 0 = 1500
+
+	// MetadataIP is where its VMs find their metadata service, on port 80; zero =
+	// 169.254.169.254. No other address of the router answers them.
+	MetadataIP netip.Addr
 }
 
 // Gateway says how a network reaches the internet.
@@ -68,16 +72,22 @@ type VM struct {
 	MTU       int              // bytes; 0 = the network's
 
 	// Datasource is the cloud-init datasource that the guest uses: "Ec2",
-	// "OpenStack" or "NoCloud".
+	// "OpenStack", "AliYun" or "Azure".
 	Datasource string
 
-	// Seed are files that a datasource finds on the disk instead of asking
-	// anyone, by their names: NoCloud's are "meta-data" and "user-data". They are
-	// written when the disk is made.
+	// Seed are files that the datasource finds on the disk instead of asking
+	// anyone, by their names below /var/lib/cloud/seed: Azure's is
+	// "ovf-env.xml", which a real machine has on a DVD. They are written when the
+	// disk is made.
 	Seed map[string][]byte
 
-	// Metadata answers requests of this VM, and of no other, to
-	// http://169.254.169.254/. Nil answers 404.
+	// Product is what the guest's firmware calls the machine (DMI):
+	// /sys/class/dmi/id/product_name. Empty = there is no such file, or the
+	// host's.
+	Product string
+
+	// Metadata answers requests of this VM, and of no other, to its network's
+	// MetadataIP. Nil answers 404.
 	Metadata http.Handler
 }
 

@@ -29,7 +29,7 @@ const (
 )
 
 // datasources are those of cloud-init that work in a VM.
-var datasources = []string{"Ec2", "OpenStack", "NoCloud"}
+var datasources = []string{"Ec2", "OpenStack", "AliYun", "Azure"}
 
 // machine is a VM with its state. One goroutine runs it while it is not at rest.
 type machine struct {
