@@ -105,7 +105,6 @@ var offers = []offer{
 	{"debian-13", "Debian", "debian-13", "13-gen2"},
 	{"ubuntu-22.04", "Canonical", "0001-com-ubuntu-server-jammy", "22_04-lts-gen2"},
 	{"ubuntu-24.04", "Canonical", "ubuntu-24_04-lts", "server"},
-	{"ubuntu-26.04", "Canonical", "ubuntu-26_04-lts", "server"},
 }
 
 // Images implements cloud.Catalog: the newest image of each alias that the

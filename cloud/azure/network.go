@@ -41,7 +41,7 @@ func (d *Driver) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (clo
 		{"virtual network", n.ensureNetwork},
 	} {
 		if err := step.do(ctx); err != nil {
-			return fail(step.what, d.explain(ctx, region, err))
+			return fail(step.what, notYet(d.explain(ctx, region, err)))
 		}
 	}
 	return cloud.Network{
@@ -50,6 +50,15 @@ func (d *Driver) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (clo
 		SecurityGroup: d.id(typeSecurity, n.at),
 		Key:           spec.SSHKey, // machines carry it themselves
 	}, nil
+}
+
+// notYet turns the absence of something that this very call has seen or made
+// into ErrUnavailable: all of ARM will know it in a moment.
+func notYet(err error) error {
+	if errors.Is(err, cloud.ErrNotFound) {
+		return fmt.Errorf("%w: %w", cloud.ErrUnavailable, err)
+	}
+	return err
 }
 
 // network is one EnsureNetwork under way. Security group and virtual network

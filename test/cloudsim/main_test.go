@@ -122,7 +122,7 @@ func (p *program) request(t *testing.T, method, path, body string) (int, string)
 func TestAdminAPI(t *testing.T) {
 	dir := t.TempDir()
 	p := start(t, "--state", dir, "--no-machines")
-	for _, name := range []string{"alibaba", "aws", "gcp", "openstack"} {
+	for _, name := range []string{"alibaba", "aws", "azure", "gcp", "openstack"} {
 		if !strings.HasPrefix(p.urls[name], "http://127.0.0.1:") {
 			t.Errorf("URL of %s: got %q", name, p.urls[name])
 		}

@@ -20,10 +20,13 @@
 // addresses are checked, most other properties are kept and shown as they were
 // sent.
 //
-// In the machine the metadata service answers at 169.254.169.254 as the real one
-// does. The datasource of cloud-init is NoCloud all the same: Azure's own wants
-// the DVD with the OVF environment, DHCP's option 245 and the wire server at
-// 168.63.129.16, for which there is no DHCP in a namespace.
+// In a machine runs cloud-init's own datasource for Azure. It knows the machine by
+// its firmware, and finds the OVF environment, with user name, key and customData,
+// as a file on the disk where a real machine has a DVD. There is no DHCP in a
+// namespace, so it goes on as it does when no lease is to be had, and asks neither
+// the metadata service nor the wire server (168.63.129.16, which is not
+// simulated). The metadata service answers the machine's own programs at
+// 169.254.169.254 as the real one does.
 //
 // All methods may be called concurrently; one lock guards the whole cloud. Boots
 // go on in the fabric, and every call first takes over how far they are.

@@ -3,7 +3,6 @@ package azure
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -121,23 +120,13 @@ func (c *call) boot(m *machine, v *nic) error {
 	if !ok {
 		return fmt.Errorf("subnet %s is gone", v.subnet)
 	}
-	user, err := base64.StdEncoding.DecodeString(or(m.sent.OSProfile.CustomData, ""))
-	if err != nil {
-		return err
-	}
 	host := or(m.sent.OSProfile.ComputerName, m.name)
-	err = c.opts.Fabric.StartVM(c.ctx, fabric.VM{
+	err := c.opts.Fabric.StartVM(c.ctx, fabric.VM{
 		ID: m.guid, Hostname: host, NetworkID: n.key(), PrivateIP: v.ip, Subnet: s.cidr, MAC: v.mac,
-		Datasource: "NoCloud", Seed: seed(m.guid, host, user), Metadata: c.metadata(m.key()),
+		Datasource: "Azure", Seed: map[string][]byte{"ovf-env.xml": m.ovf(host)}, Product: "Virtual Machine", Metadata: c.metadata(m.key()),
 	})
 	m.booted = m.booted || err == nil
 	return err
-}
-
-// seed is what cloud-init's datasource NoCloud reads.
-func seed(id, host string, user []byte) map[string][]byte {
-	meta, _ := json.Marshal(map[string]string{"instance-id": id, "local-hostname": host}) // cannot fail; JSON is YAML
-	return map[string][]byte{"meta-data": append(meta, '\n'), "user-data": user}
 }
 
 // changeMachine handles a PUT on a machine that is there: tags may change, and

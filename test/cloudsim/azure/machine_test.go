@@ -113,7 +113,7 @@ func TestBoot(t *testing.T) {
 		name := id[strings.LastIndexByte(id, '/')+1:]
 		out := map[int]string{0: "yes", 1: "no"}[i]
 		for _, want := range []string{
-			fmt.Sprintf("host web-%d in nocloud name %s out %s", i, name, out), "the other: open yes closed no",
+			fmt.Sprintf("host web-%d in azure name %s out %s", i, name, out), "the other: open yes closed no",
 		} {
 			within(t, 3*time.Minute, func() (bool, string) {
 				text, err := d.ConsoleOutput(t.Context(), location, id)

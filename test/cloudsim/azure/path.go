@@ -106,12 +106,6 @@ func fill(pattern string, p path) string {
 	return strings.Join(segments, "/")
 }
 
-// parseID reads the id of a resource of a type, such as that of a NIC in a VM.
-func (c *Cloud) parseID(provider, kind, id string) (path, bool) {
-	p, ok := match("/subscriptions/{subscription}/resourceGroups/{group}/providers/"+provider+"/"+kind+"/{name}", id)
-	return p, ok && strings.EqualFold(p.subscription, c.subscription)
-}
-
 // route finds what a request is for. The request's path gets the cases that the
 // fake servers want.
 func (c *Cloud) route(req *http.Request) (route, path, bool) {

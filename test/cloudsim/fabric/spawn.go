@@ -119,9 +119,14 @@ func (h *linuxHost) introduce(g *linuxGuest, b bootConfig, terminal string) erro
 
 // sysFiles are what a guest finds in /sys of the machine that it believes to be
 // on. EC2's hypervisor has a UUID that begins with "ec2": cloud-init knows by it
-// that it must ask for a session token (IMDSv2).
+// that it must ask for a session token (IMDSv2). All machines of Azure have one
+// asset tag, and their firmware's UUID is their id.
 func sysFiles(v VM) map[string]string {
 	files := map[string]string{}
+	if v.Datasource == "Azure" {
+		files["class/dmi/id/chassis_asset_tag"] = "7783-7084-3265-9085-8269-3286-77"
+		files["class/dmi/id/product_uuid"] = v.ID
+	}
 	if v.Datasource == "Ec2" {
 		h := fmt.Sprintf("%x", sha256.Sum256([]byte(v.ID)))
 		files["hypervisor/uuid"] = fmt.Sprintf("ec2%s-%s-%s-%s-%s", h[:5], h[5:9], h[9:13], h[13:17], h[17:29])

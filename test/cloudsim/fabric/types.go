@@ -72,12 +72,13 @@ type VM struct {
 	MTU       int              // bytes; 0 = the network's
 
 	// Datasource is the cloud-init datasource that the guest uses: "AliYun",
-	// "Ec2", "GCE", "NoCloud" or "OpenStack".
+	// "Azure", "Ec2", "GCE" or "OpenStack".
 	Datasource string
 
-	// Seed are files that a datasource finds on the disk instead of asking
-	// anyone, by their names: NoCloud's are "meta-data" and "user-data". They are
-	// written when the disk is made.
+	// Seed are files that the datasource finds on the disk instead of asking
+	// anyone, by their names below /var/lib/cloud/seed: Azure's is
+	// "ovf-env.xml", which a real machine has on a DVD. They are written when the
+	// disk is made.
 	Seed map[string][]byte
 
 	// Agent is a program, all of it, that an image has in place of cloud-init: it

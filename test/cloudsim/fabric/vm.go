@@ -29,7 +29,7 @@ const (
 )
 
 // datasources are those of cloud-init that work in a VM.
-var datasources = []string{"AliYun", "Ec2", "GCE", "NoCloud", "OpenStack"}
+var datasources = []string{"AliYun", "Azure", "Ec2", "GCE", "OpenStack"}
 
 // machine is a VM with its state. One goroutine runs it while it is not at rest.
 type machine struct {
