@@ -267,4 +267,3 @@ func checkLabels(field string, labels map[string]string) error {
 	}
 	return nil
 }
-
