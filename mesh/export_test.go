@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"context"
 	"io"
 
 	"github.com/cbnet-io/cbnet/mesh/protocol"
@@ -39,4 +40,9 @@ func (m *Mesh) GossipMembers() []string {
 		names = append(names, n.Name)
 	}
 	return names
+}
+
+// OrderNothing waits for an answer that never comes.
+func (m *Mesh) OrderNothing(ctx context.Context) error {
+	return m.order(ctx, func(uint64) protocol.Event { return protocol.Tick{} })
 }

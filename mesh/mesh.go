@@ -56,7 +56,8 @@ type Mesh struct {
 	list    *memberlist.Memberlist
 	running bool
 	leaving bool
-	over    bool // Run has ended
+	over    bool          // Run has ended
+	gone    chan struct{} // closed then
 }
 
 // New checks the configuration and touches nothing.
@@ -90,7 +91,7 @@ func New(cfg Config) (*Mesh, error) {
 		cfg: cfg, roots: roots, grant: machine.Grant(), machine: machine,
 		net: cfg.Net, log: cfg.Log, timing: cfg.Timing.WithDefaults(), store: store{cfg.StateDir},
 		metrics: newMetrics(), now: time.Now, warnings: rate.NewLimiter(1, 20), bulk: newBulk(),
-		ready: make(chan struct{}), changed: make(chan struct{}, 1), rearm: make(chan struct{}, 1),
+		ready: make(chan struct{}), changed: make(chan struct{}, 1), rearm: make(chan struct{}, 1), gone: make(chan struct{}),
 		announce: make(chan struct{}, 1), started: make(chan error, 1), end: make(chan error, 1), left: make(chan struct{}),
 		answers: map[uint64]chan protocol.Answer{}, asks: map[uint64]chan protocol.Introduce{}, orders: map[uint64]chan protocol.Done{},
 		ops: context.Background(),

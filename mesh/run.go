@@ -75,7 +75,10 @@ func (m *Mesh) shut() error {
 // finish ends what the machine has asked for.
 func (m *Mesh) finish() {
 	m.mu.Lock()
-	m.over = true
+	if !m.over {
+		m.over = true
+		close(m.gone)
+	}
 	m.mu.Unlock()
 	m.work.Wait()
 }

@@ -141,6 +141,7 @@ func hand[A any](m *Mesh, waiting map[uint64]chan A, id uint64, a A) {
 }
 
 // await tells an event that names an ID and waits for the action that answers it.
+// None comes once Run has ended: then the error is ErrNotRunning.
 func await[A any](ctx context.Context, m *Mesh, waiting map[uint64]chan A, event func(id uint64) protocol.Event) (a A, id uint64, err error) {
 	ch := make(chan A, 1)
 	m.mu.Lock()
@@ -157,6 +158,8 @@ func await[A any](ctx context.Context, m *Mesh, waiting map[uint64]chan A, event
 		defer m.mu.Unlock()
 		delete(waiting, id)
 		return a, id, ctx.Err()
+	case <-m.gone:
+		return a, id, ErrNotRunning
 	}
 }
 
