@@ -199,7 +199,7 @@ func TestForeignInGroup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.put(t, strings.Replace(n.ID, "virtualNetworks/net-1", "networkSecurityGroups/anothers", 1), `{"location": "`+region+`"}`)
+	l.do(t, http.MethodPut, strings.Replace(n.ID, "virtualNetworks/net-1", "networkSecurityGroups/anothers", 1), `{"location": "`+region+`"}`)
 	deadline := time.Now().Add(20 * time.Second)
 	for {
 		list, err := d.List(t.Context(), region, owner)
@@ -247,8 +247,45 @@ func TestForeignGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	group, _, _ := strings.Cut(n.ID, "/providers/")
-	l.put(t, group, `{"location": "`+region+`", "tags": {"whose": "anothers"}}`)
+	l.do(t, http.MethodPut, group, `{"location": "`+region+`", "tags": {"whose": "anothers"}}`)
 	if _, err := d.EnsureNetwork(t.Context(), networkSpec()); !errors.Is(err, cloud.ErrConflict) {
 		t.Errorf("got %v, want ErrConflict", err)
+	}
+}
+
+// TestMachineKeys asserts which key machines get: the network's, or one that
+// nobody has the other half of. They never have a password.
+func TestMachineKeys(t *testing.T) {
+	const own = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHVKkSrhyQ3HLpmY4Fq+fBi3FjVxDzHSgvGTbVYAk4J9 someone"
+	l := open(t, func(o *simazure.Options) { o.Hidden = 0 })
+	d := l.driver(t, nil)
+	for _, key := range []string{own, ""} {
+		net := networkSpec()
+		net.SSHKey = key
+		n, err := d.EnsureNetwork(t.Context(), net)
+		if err != nil || n.Key != key {
+			t.Fatalf("got %q and %v, want %q", n.Key, err, key)
+		}
+		spec := vmSpec(n)
+		spec.Token, spec.PublicIP, spec.PrivateIP = "token"+key[:min(3, len(key))], false, spec.PrivateIP.Next()
+		if key == "" {
+			spec.PrivateIP = spec.PrivateIP.Next()
+		}
+		vm, err := d.CreateVM(t.Context(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := l.key(t, vm.ID)
+		if key != "" && got != key || key == "" && !strings.HasPrefix(got, "ssh-rsa ") {
+			t.Errorf("with %q the machine has %q", key, got)
+		}
+		if body := string(l.do(t, http.MethodGet, vm.ID, "")); !strings.Contains(body, `"disablePasswordAuthentication":true`) {
+			t.Errorf("a password would do: %s", body)
+		}
+	}
+	net := networkSpec()
+	net.SSHKey = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEmKSENjQEezOmxkZMy7opKgwFB9nkt5YRrYMjNuG5N87uRgg6CLrbo5wAdT/y6v0mKV0U2w0WZ2YB/++Tpockg="
+	if _, err := d.EnsureNetwork(t.Context(), net); !errors.Is(err, cloud.ErrInvalid) {
+		t.Errorf("a kind of key that Azure does not take: got %v", err)
 	}
 }

@@ -142,8 +142,9 @@ func TestSim(t *testing.T) {
 	})
 }
 
-// put writes a resource past the driver, as another client would.
-func (l *lab) put(t *testing.T, id, body string) {
+// do makes a request past the driver, as another client would, and returns the
+// answer's body.
+func (l *lab) do(t testing.TB, method, id, body string) []byte {
 	t.Helper()
 	var file map[string]string
 	if err := json.Unmarshal(l.sim.Credentials(), &file); err != nil {
@@ -162,18 +163,45 @@ func (l *lab) put(t *testing.T, id, body string) {
 	if err := json.NewDecoder(resp.Body).Decode(&token); err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, l.url+id+"?api-version=2025-05-01", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), method, l.url+id+"?api-version=2025-05-01", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token.Value)
-	made, err := http.DefaultClient.Do(req)
+	answer, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer made.Body.Close()
-	if made.StatusCode >= 300 {
-		text, _ := io.ReadAll(made.Body) // for the message alone
-		t.Fatalf("PUT %s: %s %s", id, made.Status, text)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
 	}
+	if answer.StatusCode >= 300 && answer.StatusCode != http.StatusNotFound {
+		t.Fatalf("%s %s: %s %s", method, id, answer.Status, text)
+	}
+	return text
+}
+
+// key returns the key that a machine was made with, "" if it is not shown yet.
+func (l *lab) key(t testing.TB, id string) string {
+	t.Helper()
+	var vm struct {
+		Properties struct {
+			OSProfile struct {
+				LinuxConfiguration struct {
+					SSH struct {
+						PublicKeys []struct{ KeyData string }
+					}
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(l.do(t, http.MethodGet, id, ""), &vm); err != nil {
+		t.Fatal(err)
+	}
+	if keys := vm.Properties.OSProfile.LinuxConfiguration.SSH.PublicKeys; len(keys) == 1 {
+		return keys[0].KeyData
+	}
+	return ""
 }

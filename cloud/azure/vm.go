@@ -238,18 +238,15 @@ func (c *creation) adopt(ctx context.Context) (cloud.VM, error) {
 }
 
 // remove deletes the interface and the address that a refused machine was to
-// have. What it cannot delete, List shows.
+// have, one after the other, and waits until they are gone: the next try will
+// make them again. What it cannot delete, List shows.
 func (c *creation) remove(ctx context.Context) error {
 	p, err := c.d.api.interfaces.BeginDelete(ctx, c.at.group, c.at.name, nil)
-	if !c.spec.PublicIP {
-		return gone(begun("DELETE networkInterfaces", p, err))
-	}
-	// The address can go when the interface is gone.
-	if err := gone(settle(ctx, c.d, "DELETE networkInterfaces", p, err)); err != nil {
+	if err := gone(settle(ctx, c.d, "DELETE networkInterfaces", p, err)); err != nil || !c.spec.PublicIP {
 		return err
 	}
 	a, err := c.d.api.addresses.BeginDelete(ctx, c.at.group, c.at.name, nil)
-	return gone(begun("DELETE publicIPAddresses", a, err))
+	return gone(settle(ctx, c.d, "DELETE publicIPAddresses", a, err))
 }
 
 func addr(s *string) netip.Addr {
