@@ -289,3 +289,37 @@ func TestMachineKeys(t *testing.T) {
 		t.Errorf("a kind of key that Azure does not take: got %v", err)
 	}
 }
+
+// TestAddressTaken plans an address that an interface of nobody's machine has:
+// one of ours is removed, another's is not.
+func TestAddressTaken(t *testing.T) {
+	l := open(t)
+	d := l.driver(t, nil)
+	n, err := d.EnsureNetwork(t.Context(), networkSpec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, _, _ := strings.Cut(n.ID, "/providers/")
+	left := group + "/providers/Microsoft.Network/networkInterfaces/left"
+	body := func(tags, ip string) string {
+		return `{"location": "` + region + `", "tags": {` + tags + `}, "properties": {"ipConfigurations": [{"name": "c", "properties": {
+			"privateIPAllocationMethod": "Static", "privateIPAddress": "` + ip + `", "subnet": {"id": "` + strings.ToUpper(n.SubnetID) + `"}}}]}}`
+	}
+	spec := vmSpec(n)
+	spec.PublicIP = false
+	l.do(t, http.MethodPut, left, body(`"cbnet-mesh": "mesh-1", "cbnet-mcis": "another"`, "10.0.1.10"))
+	if _, err := d.CreateVM(t.Context(), spec); !errors.Is(err, cloud.ErrConflict) || errors.Is(err, cloud.ErrUnavailable) {
+		t.Errorf("another's interface: got %v, want ErrConflict", err)
+	}
+	l.do(t, http.MethodPut, left+"2", body(`"cbnet-mesh": "mesh-1", "cbnet-mcis": "mcis-1"`, "10.0.1.11"))
+	spec.PrivateIP = spec.PrivateIP.Next()
+	_, err = d.CreateVM(t.Context(), spec)
+	if !errors.Is(err, cloud.ErrUnavailable) {
+		t.Errorf("an interface of ours: got %v, want ErrUnavailable", err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); err != nil; _, err = d.CreateVM(t.Context(), spec) {
+		if !errors.Is(err, cloud.ErrUnavailable) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}

@@ -113,6 +113,7 @@ func all[P, T any](ctx context.Context, op string, p *runtime.Pager[P], value fu
 type nic struct {
 	tags    map[string]string
 	state   string
+	subnet  string // id
 	private netip.Addr
 	address string // id of its public address, "" for none
 	machine string // id, "" for none
@@ -131,6 +132,9 @@ func readInterface(i *armnetwork.Interface) nic {
 			continue
 		}
 		n.private = addr(c.Properties.PrivateIPAddress)
+		if c.Properties.Subnet != nil {
+			n.subnet = val(c.Properties.Subnet.ID)
+		}
 		if c.Properties.PublicIPAddress != nil {
 			n.address = val(c.Properties.PublicIPAddress.ID)
 		}

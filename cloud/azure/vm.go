@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v8"
@@ -148,30 +149,33 @@ func (c *creation) putInterface(ctx context.Context) error {
 	return err
 }
 
-// evict deals with an interface that has the planned address. One of ours
+// evict deals with the interface that has the planned address. One of ours
 // without a machine is what a machine before this one, or a create that was
 // given up, has left: then it is deleted, and the address is free in a moment.
+// So it is if nobody has it any more.
 func (c *creation) evict(ctx context.Context, cause error) error {
-	for p := c.d.api.interfaces.NewListPager(c.at.group, nil); p.More(); {
-		page, err := p.NextPage(ctx)
-		if err != nil {
-			return wrap("GET networkInterfaces", err)
+	list, err := all(ctx, "GET networkInterfaces", c.d.api.interfaces.NewListAllPager(nil),
+		func(p armnetwork.InterfacesClientListAllResponse) []*armnetwork.Interface { return p.Value })
+	if err != nil {
+		return err
+	}
+	for _, i := range list {
+		n := readInterface(i)
+		if n.private != c.spec.PrivateIP || !strings.EqualFold(n.subnet, c.spec.Network.SubnetID) {
+			continue
 		}
-		for _, i := range page.Value {
-			n := readInterface(i)
-			if n.private != c.spec.PrivateIP || n.machine != "" || cloud.OwnerOf(n.tags) != c.spec.Owner {
-				continue
+		at, err := c.d.parseID(typeInterface, val(i.ID))
+		if err != nil || n.machine != "" || cloud.OwnerOf(n.tags) != c.spec.Owner {
+			return cause
+		}
+		if n.state != stateDeleting {
+			p, err := c.d.api.interfaces.BeginDelete(ctx, at.group, at.name, nil)
+			if err := begun("DELETE networkInterfaces", p, err); err != nil && !errors.Is(err, cloud.ErrInUse) {
+				return err
 			}
-			if n.state != string(armnetwork.ProvisioningStateDeleting) {
-				p, err := c.d.api.interfaces.BeginDelete(ctx, c.at.group, val(i.Name), nil)
-				if err := begun("DELETE networkInterfaces", p, err); err != nil && !errors.Is(err, cloud.ErrInUse) {
-					return err
-				}
-			}
-			return fmt.Errorf("%w: %s has the address and is about to go: %w", cloud.ErrUnavailable, val(i.Name), cause)
 		}
 	}
-	return cause
+	return fmt.Errorf("%w: who has the address is about to go, or gone: %w", cloud.ErrUnavailable, cause)
 }
 
 // machine describes the virtual machine.
