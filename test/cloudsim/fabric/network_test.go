@@ -47,7 +47,7 @@ func newLab(t *testing.T) *lab {
 	out := Rule{} // all egress
 	l.must(f.AddNetwork(ctx, Network{ID: "vpc", CIDR: prefix("10.0.0.0/16"), MTU: 9001}))
 	l.must(f.SetGateway(ctx, "vpc", Gateway{Attached: true}))
-	l.must(f.AddNetwork(ctx, Network{ID: "tenant", CIDR: prefix("10.0.0.0/16")}))
+	l.must(f.AddNetwork(ctx, Network{ID: "tenant", CIDR: prefix("10.0.0.0/16"), MetadataIP: addr(otherMetadata)}))
 	l.must(f.SetGateway(ctx, "tenant", Gateway{Attached: true, SNAT: true}))
 	l.pub, err = f.AllocatePublic(ctx)
 	l.must(err)
@@ -217,9 +217,13 @@ func testSpoofing(t *testing.T, l *lab) {
 	}
 }
 
-// testMetadata checks that each machine sees its own and nobody else's.
+// otherMetadata is where one of the lab's networks has its metadata service.
+const otherMetadata = "100.100.100.200"
+
+// testMetadata checks that each machine sees its own and nobody else's, and at
+// its network's address only.
 func testMetadata(t *testing.T, l *lab) {
-	get := func(vm string) (string, error) {
+	get := func(vm, at string) (string, error) {
 		var body string
 		err := l.at(vm, func() error {
 			c := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, at string) (net.Conn, error) {
@@ -230,7 +234,7 @@ func testMetadata(t *testing.T, l *lab) {
 				})
 				return conn, err
 			}}}
-			r, err := c.Get("http://169.254.169.254/latest/")
+			r, err := c.Get("http://" + at + "/latest/")
 			if err != nil {
 				return err
 			}
@@ -241,13 +245,18 @@ func testMetadata(t *testing.T, l *lab) {
 		})
 		return body, err
 	}
-	for _, vm := range []string{"web", "db", "app"} {
-		if got, err := get(vm); got != "metadata of "+vm {
+	for vm, at := range map[string][2]string{
+		"web": {metadataIP, otherMetadata}, "db": {metadataIP, otherMetadata}, "app": {otherMetadata, metadataIP},
+	} {
+		if got, err := get(vm, at[0]); got != "metadata of "+vm {
 			t.Errorf("%s: got %q, %v", vm, got, err)
+		}
+		if got, err := get(vm, at[1]); err == nil {
+			t.Errorf("%s at the other address: got %q", vm, got)
 		}
 	}
 	l.must(l.at("host", func() error { return routeVia(metadataIP, l.pub.String()) }))
-	if got, err := get("host"); err == nil {
+	if got, err := get("host", metadataIP); err == nil {
 		t.Errorf("from the internet: got %q", got)
 	}
 }

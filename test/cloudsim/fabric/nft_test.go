@@ -30,7 +30,12 @@ func rulesets() map[string]routerConfig {
 		{Ingress: true, CIDR: prefix("::/0")}, // another family: no rule
 		{},
 	}
-	return map[string]routerConfig{
+	routers := map[string]routerConfig{
+		"alibaba": {
+			Index: 1, CIDR: cidr, Attached: true, MetadataIP: addr("100.100.100.200"),
+			Public: []mapping{{addr("198.18.1.1"), addr("10.0.1.5")}},
+			Ports:  []port{{VM: 1, IP: addr("10.0.1.5"), Rules: []Rule{{}}}},
+		},
 		"empty":    {Index: 1, CIDR: cidr},
 		"detached": {Index: 1, CIDR: cidr, Ports: []port{{VM: 1, IP: addr("10.0.1.5"), Rules: web}}},
 		"aws": {
@@ -45,6 +50,13 @@ func rulesets() map[string]routerConfig {
 			Ports:  []port{{VM: 3, IP: addr("10.0.1.5"), Rules: []Rule{{}}}, {VM: 4, IP: addr("10.0.1.6"), Rules: []Rule{{}}}},
 		},
 	}
+	for name, c := range routers {
+		if !c.MetadataIP.IsValid() {
+			c.MetadataIP = addr(metadataIP)
+			routers[name] = c
+		}
+	}
+	return routers
 }
 
 func TestRuleset(t *testing.T) {
