@@ -68,29 +68,15 @@ func (d *Driver) register(ctx context.Context, cause error) error {
 // found out, and else an error that names those near it.
 func (d *Driver) unknownRegion(ctx context.Context, region string, cause error) error {
 	regions, err := d.Regions(ctx)
-	if err != nil || slices.ContainsFunc(regions, func(r cloud.Region) bool { return r.Name == region }) {
+	if err != nil {
 		return nil
 	}
-	err = fmt.Errorf("azure region %q: %w: no such region; near: %s", region, cloud.ErrInvalid, near(region, regions))
+	if _, err = cloud.ResolveRegion(regions, region); err == nil {
+		return nil
+	}
+	err = fmt.Errorf("azure: %w", err)
 	if cause != nil {
 		err = fmt.Errorf("%w: %w", err, cause)
 	}
 	return err
-}
-
-// near lists up to five regions that share the longest beginning with wish.
-func near(wish string, regions []cloud.Region) string {
-	shared := func(s string) int {
-		n := 0
-		for n < len(s) && n < len(wish) && s[n] == wish[n] {
-			n++
-		}
-		return n
-	}
-	names := make([]string, 0, len(regions))
-	for _, r := range regions {
-		names = append(names, r.Name)
-	}
-	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(shared(b), shared(a)) })
-	return strings.Join(names[:min(5, len(names))], ", ")
 }

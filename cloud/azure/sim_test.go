@@ -112,14 +112,16 @@ func TestSim(t *testing.T) {
 			}
 			return newDriver(t, azure.Config{Endpoint: l.url, Credentials: wrong})
 		},
-		Region:      region,
-		Image:       "debian-12",
-		VCPU:        2,
-		MemoryMiB:   4096,
-		MaxUserData: azure.MaxUserData,
-		UnknownID:   l.unknownID,
-		Kinds:       []cloud.Kind{cloud.KindNetwork, cloud.KindSecurityGroup, cloud.KindGroup},
-		Tick:        20 * time.Millisecond,
+		Region:       region,
+		Image:        "debian-12",
+		VCPU:         2,
+		MemoryMiB:    4096,
+		MaxUserData:  azure.MaxUserData,
+		UnknownID:    l.unknownID,
+		UnknownImage: "Debian:debian-12:12-gen2:0.0.0",
+		VMKey:        l.key,
+		Kinds:        []cloud.Kind{cloud.KindNetwork, cloud.KindSecurityGroup, cloud.KindGroup},
+		Tick:         20 * time.Millisecond,
 		Inventory: func(_ testing.TB, mesh string) []string {
 			var left []string
 			for _, o := range l.sim.Inventory() {
