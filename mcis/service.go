@@ -82,10 +82,11 @@ func (s *Service) Apply(ctx context.Context, spec Spec) (Status, error) {
 		if err != nil {
 			return Status{}, err
 		}
+		st, err := s.Status(ctx, spec.Name) // before its run goes on: the run as accepted
 		if kick {
 			s.kick(spec.Name)
 		}
-		return s.Status(ctx, spec.Name)
+		return st, err
 	}
 }
 
