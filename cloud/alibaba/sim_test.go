@@ -1,8 +1,6 @@
 package alibaba_test
 
 import (
-	"context"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -12,8 +10,8 @@ import (
 	"github.com/cbnet-io/cbnet/cloud/alibaba"
 	"github.com/cbnet-io/cbnet/cloud/cloudtest"
 	simalibaba "github.com/cbnet-io/cbnet/test/cloudsim/alibaba"
-	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // region is where all tests are.
@@ -29,10 +27,7 @@ type site struct {
 // open starts a simulated cloud whose machines have states only.
 func open(t testing.TB) *site {
 	t.Helper()
-	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true, BootTime: 50 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := simtest.Paper(t, 50*time.Millisecond)
 	s := &site{faults: faults.New(faults.Config{})}
 	s.cloud = simalibaba.New(simalibaba.Options{
 		Fabric: f, Faults: s.faults, Settle: 20 * time.Millisecond, Hidden: 30 * time.Millisecond, Processing: 5 * time.Millisecond,
@@ -42,11 +37,6 @@ func open(t testing.TB) *site {
 	t.Cleanup(func() {
 		srv.Close()
 		s.cloud.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := f.Close(ctx); err != nil {
-			t.Error(err)
-		}
 	})
 	return s
 }
@@ -92,25 +82,8 @@ func (s *site) target() cloudtest.Target {
 		Kinds:        []cloud.Kind{cloud.KindNetwork, cloud.KindSubnet, cloud.KindSecurityGroup},
 		NewKey:       newKey,
 		Tick:         20 * time.Millisecond,
-		Inventory: func(_ testing.TB, mesh string) []string {
-			var left []string
-			for _, o := range s.cloud.Inventory() {
-				if o.Tags[cloud.KeyMesh] == mesh {
-					left = append(left, fmt.Sprintf("%s %s %s", o.Kind, o.ID, o.State))
-				}
-			}
-			return left
-		},
-		SetFaults: func(_ testing.TB, want cloudtest.Faults) {
-			c := faults.Config{Throttle: want.Throttle, DropAfterCommit: want.Drop, AsyncFail: want.LateFail}
-			if want.VMQuota > 0 {
-				c.Quota = map[string]int{"alibaba/vm": want.VMQuota}
-			}
-			if want.NoCapacity {
-				c.NoCapacity = []string{"alibaba/" + region}
-			}
-			s.faults.Set(c)
-		},
+		Inventory:    simtest.Inventory(s.cloud.Inventory),
+		SetFaults:    simtest.SetFaults(s.faults, "alibaba", region),
 	}
 }
 

@@ -1,9 +1,7 @@
 package azure_test
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -16,8 +14,8 @@ import (
 	"github.com/cbnet-io/cbnet/cloud/azure"
 	"github.com/cbnet-io/cbnet/cloud/cloudtest"
 	simazure "github.com/cbnet-io/cbnet/test/cloudsim/azure"
-	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // region is where the tests work.
@@ -34,10 +32,7 @@ type lab struct {
 // open starts a lab; change may alter its options.
 func open(t *testing.T, change ...func(*simazure.Options)) *lab {
 	t.Helper()
-	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true, BootTime: 50 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := simtest.Paper(t, 50*time.Millisecond)
 	l := &lab{faults: faults.New(faults.Config{})}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.StripPrefix("/azure", l.sim.Handler()).ServeHTTP(w, r)
@@ -58,11 +53,6 @@ func open(t *testing.T, change ...func(*simazure.Options)) *lab {
 	t.Cleanup(func() {
 		srv.Close()
 		l.sim.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := f.Close(ctx); err != nil {
-			t.Error(err)
-		}
 	})
 	return l
 }
@@ -122,25 +112,8 @@ func TestSim(t *testing.T) {
 		VMKey:        l.key,
 		Kinds:        []cloud.Kind{cloud.KindNetwork, cloud.KindSecurityGroup, cloud.KindGroup},
 		Tick:         20 * time.Millisecond,
-		Inventory: func(_ testing.TB, mesh string) []string {
-			var left []string
-			for _, o := range l.sim.Inventory() {
-				if o.Tags[cloud.KeyMesh] == mesh {
-					left = append(left, fmt.Sprintf("%s %s %s", o.Kind, o.ID, o.State))
-				}
-			}
-			return left
-		},
-		SetFaults: func(_ testing.TB, want cloudtest.Faults) {
-			c := faults.Config{Throttle: want.Throttle, DropAfterCommit: want.Drop, AsyncFail: want.LateFail}
-			if want.VMQuota > 0 {
-				c.Quota = map[string]int{"azure/vm": want.VMQuota}
-			}
-			if want.NoCapacity {
-				c.NoCapacity = []string{"azure/" + region}
-			}
-			l.faults.Set(c)
-		},
+		Inventory:    simtest.Inventory(l.sim.Inventory),
+		SetFaults:    simtest.SetFaults(l.faults, "azure", region),
 	})
 }
 

@@ -3,14 +3,11 @@ package gcp_test
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
-	"log/slog"
 	"net/http/httptest"
 	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,56 +15,17 @@ import (
 	"github.com/cbnet-io/cbnet/cloud/gcp"
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	simgcp "github.com/cbnet-io/cbnet/test/cloudsim/gcp"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
-// ownNetns marks a test process that has a network namespace of its own.
-const ownNetns = "CLOUDSIM_TEST_NETNS"
-
-// TestMain is PID 1 of machines too: they are started from this executable.
-func TestMain(m *testing.M) {
-	if fabric.IsInit(os.Args) {
-		os.Exit(fabric.Init())
-	}
-	os.Exit(m.Run())
-}
-
-// inNetns runs the calling test again in a network namespace of its own, since
-// there is one fabric with machines in each; it returns true in there.
-func inNetns(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(ownNetns) != "" {
-		if out, err := exec.CommandContext(t.Context(), "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		return true
-	}
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("machines need root")
-		}
-		t.Skip("machines need root")
-	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=3m")
-	cmd.Env = append(os.Environ(), ownNetns+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 30 * time.Second
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("in a network namespace of its own: %v\n%s", err, out)
-	}
-	t.Logf("%s", out)
-	return false
-}
+func TestMain(m *testing.M) { simtest.Main(m) }
 
 // TestUserData starts machines of both images: each runs its user-data once,
 // Ubuntu's by cloud-init, and Debian's, which has none, by the start-up script.
 // So does Debian's with the program of Google's guest agent itself, where that is
 // installed.
 func TestUserData(t *testing.T) {
-	if !inNetns(t) {
-		return
-	}
+	simtest.NeedRoot(t)
 	var agent []byte
 	if path, err := exec.LookPath("google_metadata_script_runner"); err == nil {
 		if agent, err = os.ReadFile(path); err != nil {
@@ -78,17 +36,7 @@ func TestUserData(t *testing.T) {
 	} else {
 		t.Log("NOT CHECKED: Google's own google_metadata_script_runner is not installed")
 	}
-	f, err := fabric.Open(t.Context(), fabric.Options{StateDir: t.TempDir(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := f.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	f := simtest.Machines(t)
 	runsUserData(t, f, "ubuntu-24.04", "", "10.0.0.4")
 	runsUserData(t, f, "debian-12", "", "10.0.0.5")
 	if agent != nil {

@@ -1,7 +1,6 @@
 package gcp_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -13,9 +12,9 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/cloudtest"
 	"github.com/cbnet-io/cbnet/cloud/gcp"
-	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
 	simgcp "github.com/cbnet-io/cbnet/test/cloudsim/gcp"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // site is a simulated cloud behind a server, whose machines have states only.
@@ -29,10 +28,7 @@ type site struct {
 // so that the number of calls does not depend on the test's speed.
 func open(t *testing.T, change ...func(*simgcp.Options)) *site {
 	t.Helper()
-	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true, BootTime: 50 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := simtest.Paper(t, 50*time.Millisecond)
 	srv := httptest.NewUnstartedServer(nil)
 	s := &site{faults: faults.New(faults.Config{}), url: "http://" + srv.Listener.Addr().String()}
 	o := simgcp.Options{Fabric: f, Faults: s.faults, URL: s.url, OpTime: 20 * time.Millisecond, Hidden: 40 * time.Millisecond}
@@ -45,11 +41,6 @@ func open(t *testing.T, change ...func(*simgcp.Options)) *site {
 	t.Cleanup(func() {
 		srv.Close()
 		s.sim.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := f.Close(ctx); err != nil {
-			t.Error(err)
-		}
 	})
 	return s
 }
@@ -137,24 +128,7 @@ func TestSim(t *testing.T) {
 		NATKinds:     []cloud.Kind{cloud.KindRouter},
 		VMKey:        s.vmKey,
 		Tick:         20 * time.Millisecond,
-		Inventory: func(_ testing.TB, mesh string) []string {
-			var left []string
-			for _, o := range s.sim.Inventory() {
-				if o.Tags[cloud.KeyMesh] == mesh {
-					left = append(left, fmt.Sprintf("%s %s %s", o.Kind, o.ID, o.State))
-				}
-			}
-			return left
-		},
-		SetFaults: func(_ testing.TB, want cloudtest.Faults) {
-			c := faults.Config{Throttle: want.Throttle, DropAfterCommit: want.Drop, AsyncFail: want.LateFail}
-			if want.VMQuota > 0 {
-				c.Quota = map[string]int{"gcp/vm": want.VMQuota}
-			}
-			if want.NoCapacity {
-				c.NoCapacity = []string{"gcp/" + region}
-			}
-			s.faults.Set(c)
-		},
+		Inventory:    simtest.Inventory(s.sim.Inventory),
+		SetFaults:    simtest.SetFaults(s.faults, "gcp", region),
 	})
 }

@@ -1,7 +1,6 @@
 package openstack_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -12,19 +11,16 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/cloudtest"
 	"github.com/cbnet-io/cbnet/cloud/openstack"
-	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
 	simopenstack "github.com/cbnet-io/cbnet/test/cloudsim/openstack"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // TestSim runs the suite against the simulated OpenStack, whose machines here
 // have states only.
 func TestSim(t *testing.T) {
 	t.Parallel()
-	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true, BootTime: 50 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := simtest.Paper(t, 50*time.Millisecond)
 	injector := faults.New(faults.Config{})
 	var sim *simopenstack.Cloud
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -35,11 +31,6 @@ func TestSim(t *testing.T) {
 	t.Cleanup(func() {
 		srv.Close()
 		sim.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := f.Close(ctx); err != nil {
-			t.Error(err)
-		}
 	})
 	cloudtest.Run(t, cloudtest.Target{
 		New: func(t testing.TB, transport http.RoundTripper) cloud.Driver {
@@ -68,15 +59,6 @@ func TestSim(t *testing.T) {
 		VMKey: func(t testing.TB, id string) string {
 			return keyOf(t, endpoint, sim.Credentials(), "cloudsim", simopenstack.Region, id)
 		},
-		SetFaults: func(_ testing.TB, want cloudtest.Faults) {
-			c := faults.Config{Throttle: want.Throttle, DropAfterCommit: want.Drop, AsyncFail: want.LateFail}
-			if want.VMQuota > 0 {
-				c.Quota = map[string]int{"openstack/vm": want.VMQuota}
-			}
-			if want.NoCapacity {
-				c.NoCapacity = []string{"openstack/" + simopenstack.Region}
-			}
-			injector.Set(c)
-		},
+		SetFaults: simtest.SetFaults(injector, "openstack", simopenstack.Region),
 	})
 }

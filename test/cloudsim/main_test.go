@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -22,39 +21,17 @@ import (
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/sim"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // asProgram makes the test binary be cloudsim.
 const asProgram = "CLOUDSIM_TEST_PROGRAM"
 
-// ownNetns marks the test process that has a network namespace of its own.
-const ownNetns = "CLOUDSIM_TEST_NETNS"
-
 func TestMain(m *testing.M) {
-	switch {
-	case fabric.IsInit(os.Args), os.Getenv(asProgram) != "":
+	if fabric.IsInit(os.Args) || os.Getenv(asProgram) != "" {
 		main()
-	case os.Geteuid() != 0, os.Getenv(ownNetns) != "":
-		os.Exit(m.Run())
 	}
-	// One cloudsim per network namespace: the tests take one of their own.
-	cmd := exec.Command("ip", "link", "set", "lo", "up")
-	runtime.LockOSThread() // the namespace, and the death signal below, are this thread's
-	err := syscall.Unshare(syscall.CLONE_NEWNET)
-	if err == nil {
-		err = cmd.Run()
-	}
-	if err == nil {
-		cmd = exec.Command("/proc/self/exe", os.Args[1:]...)
-		cmd.Env = append(os.Environ(), ownNetns+"=1")
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		err = cmd.Run()
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "tests in their own network namespace:", err)
-		os.Exit(1)
-	}
+	simtest.RunApart(m)
 }
 
 // program is a running cloudsim.

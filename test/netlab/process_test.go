@@ -254,7 +254,7 @@ func TestKilled(t *testing.T) {
 	netlab.New(t, netlab.Options{}) // or skip
 	around := surroundings(t)
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestOrphan$", "-test.v")
-	cmd.Env = append(os.Environ(), orphanEnv+"="+marker)
+	cmd.Env = append(os.Environ(), orphanEnv+"="+marker, "TMPDIR="+t.TempDir()) // it does not clean up
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

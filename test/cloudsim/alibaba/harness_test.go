@@ -1,7 +1,6 @@
 package alibaba_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -19,6 +18,7 @@ import (
 	"github.com/cbnet-io/cbnet/test/cloudsim/alibaba"
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 const (
@@ -51,11 +51,6 @@ func serve(t testing.TB, f *fabric.Fabric, change ...func(*alibaba.Options)) *si
 	t.Cleanup(func() {
 		srv.Close()
 		s.cloud.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := f.Close(ctx); err != nil {
-			t.Error(err)
-		}
 	})
 	s.client = s.with(t, "LTAIEXAMPLE", "secret", "")
 	return s
@@ -64,10 +59,7 @@ func serve(t testing.TB, f *fabric.Fabric, change ...func(*alibaba.Options)) *si
 // open starts a cloud whose machines have states only.
 func open(t testing.TB, change ...func(*alibaba.Options)) *site {
 	t.Helper()
-	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true, BootTime: 200 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := simtest.Paper(t, 200*time.Millisecond)
 	return serve(t, f, change...)
 }
 

@@ -4,62 +4,19 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
-// ownNetns marks a test process that has a network namespace of its own.
-const ownNetns = "CLOUDSIM_TEST_NETNS"
-
-// TestMain is PID 1 of machines too: they are started from this executable.
-func TestMain(m *testing.M) {
-	if fabric.IsInit(os.Args) {
-		os.Exit(fabric.Init())
-	}
-	os.Exit(m.Run())
-}
-
-// inNetns runs the calling test again in a network namespace of its own, since
-// there is one fabric with machines in each; it returns true in there.
-func inNetns(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(ownNetns) != "" {
-		if out, err := exec.CommandContext(t.Context(), "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		return true
-	}
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("machines need root")
-		}
-		t.Skip("machines need root")
-	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=3m")
-	cmd.Env = append(os.Environ(), ownNetns+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	// A signal to end lets the test clean up; the fabric of a killed one goes
-	// with its namespace.
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 30 * time.Second
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("in a network namespace of its own: %v\n%s", err, out)
-	}
-	t.Logf("%s", out)
-	return false
-}
+func TestMain(m *testing.M) { simtest.Main(m) }
 
 // userData tells the internet who and where the machine is, and serves two
 // ports. The metadata service of other clouds must not answer it.
@@ -78,13 +35,7 @@ cat <&3
 // with its datasource AliYun and runs the user data; the machine reaches the
 // internet, and is reached on the port with a rule and on no other.
 func TestBoot(t *testing.T) {
-	if !inNetns(t) {
-		return
-	}
-	f, err := fabric.Open(t.Context(), fabric.Options{StateDir: t.TempDir(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := simtest.Machines(t)
 	s := serve(t, f)
 	var mu sync.Mutex // guards the two below
 	var report string

@@ -5,11 +5,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // TestCLI drives a whole life cycle with the vendor's own command line.
 func TestCLI(t *testing.T) {
-	needTool(t, "aws")
+	simtest.NeedTool(t, "aws")
 	s := open(t)
 	must := func(args ...string) map[string]any {
 		t.Helper()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/aws"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 func TestFaults(t *testing.T) {
@@ -52,7 +53,7 @@ func TestFaults(t *testing.T) {
 	if got := doomed.Instances[0].State.Name; got != types.InstanceStateNamePending {
 		t.Errorf("a launch that fails later begins %s", got)
 	}
-	until(t, "the launch fails", func() bool { return state(t, c, id).State.Name == types.InstanceStateNameTerminated })
+	simtest.Until(t, "the launch fails", func() bool { return state(t, c, id).State.Name == types.InstanceStateNameTerminated })
 	if why := state(t, c, id).StateReason; why == nil || *why.Code != "Server.InternalError" {
 		t.Errorf("the reason of a failed launch: %+v", why)
 	}
@@ -92,7 +93,7 @@ func TestAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := *made.Instances[0].InstanceId
-	until(t, "running", func() bool { return state(t, c, id).State.Name == types.InstanceStateNameRunning })
+	simtest.Until(t, "running", func() bool { return state(t, c, id).State.Name == types.InstanceStateNameRunning })
 	a, err := c.AllocateAddress(ctx, &ec2.AllocateAddressInput{Domain: types.DomainTypeVpc})
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +109,7 @@ func TestAddresses(t *testing.T) {
 	if _, err := c.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the address is free", func() bool {
+	simtest.Until(t, "the address is free", func() bool {
 		_, err := c.ReleaseAddress(ctx, &ec2.ReleaseAddressInput{AllocationId: a.AllocationId})
 		return err == nil
 	})

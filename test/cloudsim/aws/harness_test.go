@@ -1,18 +1,17 @@
 package aws_test
 
 import (
-	"context"
 	"encoding/json"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/aws"
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // site is a cloud behind a server, on a fabric without machines.
@@ -26,10 +25,7 @@ type site struct {
 // open starts a cloud; change may alter its options.
 func open(t *testing.T, change ...func(*aws.Options)) *site {
 	t.Helper()
-	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := simtest.Paper(t, 0)
 	s := &site{fabric: f, faults: faults.New(faults.Config{})}
 	o := aws.Options{Fabric: f, Faults: s.faults}
 	for _, c := range change {
@@ -41,41 +37,8 @@ func open(t *testing.T, change ...func(*aws.Options)) *site {
 	t.Cleanup(func() {
 		srv.Close()
 		s.cloud.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := f.Close(ctx); err != nil {
-			t.Error(err)
-		}
 	})
 	return s
-}
-
-// until polls cond, since what it waits for goes on by itself.
-func until(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("%s: not within 20 s", what)
-		}
-	}
-}
-
-// needTool skips a test where a program is missing; on the CI machine that is
-// a failure.
-func needTool(t *testing.T, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%s is not installed", name)
-		}
-		t.Skipf("%s is not installed", name)
-	}
 }
 
 // cli runs the AWS CLI and returns what it printed, decoded, and its complaint.

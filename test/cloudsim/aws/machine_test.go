@@ -1,14 +1,10 @@
 package aws_test
 
 import (
-	"context"
 	"encoding/base64"
-	"log/slog"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,74 +13,21 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/aws"
-	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
-// ownNetns marks a test process that has a network namespace of its own.
-const ownNetns = "CLOUDSIM_TEST_NETNS"
-
-// TestMain is PID 1 of machines too: they are started from this executable.
-func TestMain(m *testing.M) {
-	if fabric.IsInit(os.Args) {
-		os.Exit(fabric.Init())
-	}
-	os.Exit(m.Run())
-}
-
-// inNetns runs the calling test again in a network namespace of its own, since
-// there is one fabric with machines in each; it returns true in there.
-func inNetns(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(ownNetns) != "" {
-		if out, err := exec.CommandContext(t.Context(), "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		return true
-	}
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("machines need root")
-		}
-		t.Skip("machines need root")
-	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=3m")
-	cmd.Env = append(os.Environ(), ownNetns+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	// A signal to end lets the test clean up; the fabric of a killed one goes
-	// with its namespace.
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 30 * time.Second
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("in a network namespace of its own: %v\n%s", err, out)
-	}
-	t.Logf("%s", out)
-	return false
-}
+func TestMain(m *testing.M) { simtest.Main(m) }
 
 // TestBoot boots an instance whose metadata service requires tokens: the real
 // cloud-init runs its user data, and its security group decides who reaches it.
 func TestBoot(t *testing.T) {
-	if !inNetns(t) {
-		return
-	}
-	f, err := fabric.Open(t.Context(), fabric.Options{StateDir: t.TempDir(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := simtest.Machines(t)
 	s := &site{fabric: f, faults: faults.New(faults.Config{})}
 	s.cloud = aws.New(aws.Options{Fabric: f, Faults: s.faults})
 	srv := httptest.NewServer(s.cloud.Handler())
 	s.url = srv.URL
-	t.Cleanup(func() {
-		srv.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := f.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(srv.Close)
 	ctx := t.Context()
 	c := s.client("us-east-1")
 	l := newLand(t, c)
@@ -137,7 +80,7 @@ func TestBoot(t *testing.T) {
 	if _, err := c.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "terminated", func() bool { return state(t, c, id).State.Name == types.InstanceStateNameTerminated })
+	simtest.Until(t, "terminated", func() bool { return state(t, c, id).State.Name == types.InstanceStateNameTerminated })
 }
 
 // within polls cond for longer than until does, and says what it saw last.

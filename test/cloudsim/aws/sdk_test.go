@@ -15,6 +15,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/aws"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // client returns the vendor's client, which does not retry unless told to.
@@ -166,7 +167,7 @@ func TestLifeCycle(t *testing.T) {
 	_, err = c.RunInstances(ctx, in)
 	wantCode(t, "the same token, another type", err, "IdempotentParameterMismatch")
 
-	until(t, "running", func() bool { return state(t, c, id).State.Name == types.InstanceStateNameRunning })
+	simtest.Until(t, "running", func() bool { return state(t, c, id).State.Name == types.InstanceStateNameRunning })
 	public := *state(t, c, id).PublicIpAddress
 	clash := l.order(t, "two")
 	clash.PrivateIpAddress = sdk.String("10.0.1.20")
@@ -176,14 +177,14 @@ func TestLifeCycle(t *testing.T) {
 	if _, err := c.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{id}}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "stopped", func() bool { return state(t, c, id).State.Name == types.InstanceStateNameStopped })
+	simtest.Until(t, "stopped", func() bool { return state(t, c, id).State.Name == types.InstanceStateNameStopped })
 	if got := state(t, c, id).PublicIpAddress; got != nil {
 		t.Errorf("a stopped instance keeps the public address %s", *got)
 	}
 	if _, err := c.StartInstances(ctx, &ec2.StartInstancesInput{InstanceIds: []string{id}}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "running again", func() bool { return state(t, c, id).State.Name == types.InstanceStateNameRunning })
+	simtest.Until(t, "running again", func() bool { return state(t, c, id).State.Name == types.InstanceStateNameRunning })
 	if got := state(t, c, id).PublicIpAddress; got == nil || *got == public {
 		t.Logf("the public address after a stop: %v, before: %s", got, public)
 	}
@@ -194,7 +195,7 @@ func TestLifeCycle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	until(t, "terminated", func() bool { return state(t, c, id).State.Name == types.InstanceStateNameTerminated })
+	simtest.Until(t, "terminated", func() bool { return state(t, c, id).State.Name == types.InstanceStateNameTerminated })
 	if gone := state(t, c, id); gone.VpcId != nil || gone.PrivateIpAddress != nil || len(gone.Tags) != 1 {
 		t.Errorf("a terminated instance: %+v", gone)
 	}

@@ -6,6 +6,8 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // TestTemplate launches from a template, whose interface outlives the machine.
@@ -59,7 +61,7 @@ func TestTemplate(t *testing.T) {
 	if _, err := c.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{*i.InstanceId}}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "terminated", func() bool {
+	simtest.Until(t, "terminated", func() bool {
 		for _, o := range s.cloud.Inventory() {
 			if o.ID == *i.InstanceId {
 				return o.State == "terminated"

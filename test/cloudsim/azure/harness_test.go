@@ -1,7 +1,6 @@
 package azure_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"github.com/cbnet-io/cbnet/test/cloudsim/azure"
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // location is where the tests work.
@@ -42,10 +42,7 @@ type principal struct {
 // options.
 func open(t *testing.T, change ...func(*azure.Options)) *site {
 	t.Helper()
-	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := simtest.Paper(t, 0)
 	return openOn(t, f, change...)
 }
 
@@ -68,11 +65,6 @@ func openOn(t *testing.T, f *fabric.Fabric, change ...func(*azure.Options)) *sit
 	t.Cleanup(func() {
 		srv.Close()
 		s.cloud.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := f.Close(ctx); err != nil {
-			t.Error(err)
-		}
 	})
 	s.token = s.logIn(nil)["access_token"].(string)
 	return s

@@ -5,58 +5,17 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cbnet-io/cbnet/cloud"
 	driver "github.com/cbnet-io/cbnet/cloud/azure"
 	"github.com/cbnet-io/cbnet/test/cloudsim/azure"
-	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
-// ownNetns marks a test process that has a network namespace of its own.
-const ownNetns = "CLOUDSIM_TEST_NETNS"
-
-// TestMain is PID 1 of machines too: they are started from this executable.
-func TestMain(m *testing.M) {
-	if fabric.IsInit(os.Args) {
-		os.Exit(fabric.Init())
-	}
-	os.Exit(m.Run())
-}
-
-// inNetns runs the calling test again in a network namespace of its own, since
-// there is one fabric with machines in each; it returns true in there.
-func inNetns(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(ownNetns) != "" {
-		if out, err := exec.CommandContext(t.Context(), "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		return true
-	}
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("machines need root")
-		}
-		t.Skip("machines need root")
-	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=4m")
-	cmd.Env = append(os.Environ(), ownNetns+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 30 * time.Second
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("in a network namespace of its own: %v\n%s", err, out)
-	}
-	t.Logf("%s", out)
-	return false
-}
+func TestMain(m *testing.M) { simtest.Main(m) }
 
 // userData of the machines. Both serve on an open port and on a closed one, and
 // say what they see; %s is the address of the other one.
@@ -77,13 +36,7 @@ echo "the other: open $open closed $closed" > /dev/console
 // the outside, and both are reached on the open port and on no other, from the
 // outside and from each other.
 func TestBoot(t *testing.T) {
-	if !inNetns(t) {
-		return
-	}
-	f, err := fabric.Open(t.Context(), fabric.Options{StateDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := simtest.Machines(t)
 	s := openOn(t, f, func(o *azure.Options) { o.Latency = 100 * time.Millisecond })
 	d, err := driver.New(t.Context(), driver.Config{Endpoint: s.url, Credentials: s.cloud.Credentials(), Poll: 200 * time.Millisecond})
 	if err != nil {

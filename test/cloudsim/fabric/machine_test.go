@@ -3,73 +3,19 @@ package fabric_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
-// ownNetns marks the test process that has a network namespace of its own.
-const ownNetns = "CLOUDSIM_TEST_NETNS"
-
-// TestMain runs the tests in a network namespace of their own: there is one
-// fabric per namespace, and the host's may be in use.
-func TestMain(m *testing.M) {
-	if fabric.IsInit(os.Args) {
-		os.Exit(fabric.Init())
-	}
-	if os.Geteuid() != 0 || os.Getenv(ownNetns) != "" {
-		os.Exit(m.Run())
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), ownNetns+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	runtime.LockOSThread() // the signal is sent when this thread ends
-	if err := cmd.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "tests in their own network namespace:", err)
-		os.Exit(1)
-	}
-}
-
-// needMachines skips a test that cannot have namespaces, which in CI is a fault.
-func needMachines(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatal("machines need root")
-	}
-	t.Skip("machines need root")
-}
-
-// open opens a fabric with machines that is closed, and leaves nothing, at the
-// end of the test.
-func open(t *testing.T) *fabric.Fabric {
-	t.Helper()
-	needMachines(t)
-	f, err := fabric.Open(t.Context(), fabric.Options{StateDir: t.TempDir(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := f.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	return f
-}
+func TestMain(m *testing.M) { simtest.Main(m) }
 
 // ec2 is the least that cloud-init's Ec2 datasource needs.
 func ec2(id, userData string) http.Handler {
@@ -159,7 +105,7 @@ chmod +x /etc/init.d/hello && ln -s ../init.d/hello /etc/rc2.d/S50hello
 
 // TestMachineLife takes one machine through its life with the real cloud-init.
 func TestMachineLife(t *testing.T) {
-	f := open(t)
+	f := simtest.Machines(t)
 	ctx := t.Context()
 	addNet(t, f, "net")
 	v := vm("i-1", "10.0.1.5")
@@ -214,7 +160,7 @@ func TestMachineLife(t *testing.T) {
 
 // TestGuestPowers checks what the machine itself can do: restart and power off.
 func TestGuestPowers(t *testing.T) {
-	f := open(t)
+	f := simtest.Machines(t)
 	ctx := t.Context()
 	addNet(t, f, "net")
 	v := vm("i-1", "10.0.1.5")
@@ -247,7 +193,7 @@ reboot
 // TestAgent boots a machine whose image has a program of its own in place of
 // cloud-init: it runs at every boot, and knows the machine by its firmware.
 func TestAgent(t *testing.T) {
-	f := open(t)
+	f := simtest.Machines(t)
 	ctx := t.Context()
 	addNet(t, f, "net")
 	v := vm("i-1", "10.0.1.5")

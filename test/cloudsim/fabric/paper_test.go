@@ -9,15 +9,13 @@ import (
 	"time"
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // paper opens a fabric without machines.
 func paper(t *testing.T, boot time.Duration) *fabric.Fabric {
 	t.Helper()
-	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true, BootTime: boot})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := simtest.Paper(t, boot)
 	t.Cleanup(func() {
 		if err := f.Close(context.Background()); err != nil {
 			t.Error(err)

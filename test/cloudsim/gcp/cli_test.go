@@ -7,11 +7,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // TestCLI drives a whole life cycle with Google's own command line.
 func TestCLI(t *testing.T) {
-	needTool(t, "gcloud")
+	simtest.NeedTool(t, "gcloud")
 	s := open(t)
 	must := func(args ...string) any {
 		t.Helper()
@@ -89,7 +91,7 @@ func sameMachines(t *testing.T, s *site, list any, want int) {
 
 // TestCLICredentials has gcloud prove who it is by the service account's key.
 func TestCLICredentials(t *testing.T) {
-	needTool(t, "gcloud")
+	simtest.NeedTool(t, "gcloud")
 	s := open(t)
 	file := filepath.Join(t.TempDir(), "key.json")
 	if err := os.WriteFile(file, s.cloud.Credentials(), 0o600); err != nil {

@@ -1,7 +1,6 @@
 package gcp_test
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +13,7 @@ import (
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
 	"github.com/cbnet-io/cbnet/test/cloudsim/gcp"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // site is a cloud behind a server.
@@ -28,10 +28,7 @@ type site struct {
 // options.
 func open(t *testing.T, change ...func(*gcp.Options)) *site {
 	t.Helper()
-	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := simtest.Paper(t, 0)
 	return openOn(t, f, change...)
 }
 
@@ -50,25 +47,8 @@ func openOn(t *testing.T, f *fabric.Fabric, change ...func(*gcp.Options)) *site 
 	t.Cleanup(func() {
 		srv.Close()
 		s.cloud.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := f.Close(ctx); err != nil {
-			t.Error(err)
-		}
 	})
 	return s
-}
-
-// needTool skips a test where a program is missing; on the CI machine that is a
-// failure.
-func needTool(t *testing.T, name string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%s is not installed", name)
-		}
-		t.Skipf("%s is not installed", name)
-	}
 }
 
 // gcloud runs Google's CLI and returns what it printed, decoded, and its

@@ -2,70 +2,23 @@ package gcp_test
 
 import (
 	"fmt"
-	"log/slog"
 	"net/http"
-	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
-// ownNetns marks a test process that has a network namespace of its own.
-const ownNetns = "CLOUDSIM_TEST_NETNS"
-
-// TestMain is PID 1 of machines too: they are started from this executable.
-func TestMain(m *testing.M) {
-	if fabric.IsInit(os.Args) {
-		os.Exit(fabric.Init())
-	}
-	os.Exit(m.Run())
-}
-
-// inNetns runs the calling test again in a network namespace of its own, since
-// there is one fabric with machines in each; it returns true in there.
-func inNetns(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(ownNetns) != "" {
-		if out, err := exec.CommandContext(t.Context(), "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		return true
-	}
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("machines need root")
-		}
-		t.Skip("machines need root")
-	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=3m")
-	cmd.Env = append(os.Environ(), ownNetns+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 30 * time.Second
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("in a network namespace of its own: %v\n%s", err, out)
-	}
-	t.Logf("%s", out)
-	return false
-}
+func TestMain(m *testing.M) { simtest.Main(m) }
 
 // TestBoot boots two instances: the real cloud-init runs their user data with
 // Google's datasource. The one with a public address reaches the internet, and
 // is reached as far as the firewall lets it. The other one gets out when there is
 // a Cloud NAT, and not before.
 func TestBoot(t *testing.T) {
-	if !inNetns(t) {
-		return
-	}
-	f, err := fabric.Open(t.Context(), fabric.Options{StateDir: t.TempDir(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := simtest.Machines(t)
 	s := openOn(t, f)
 	c := s.client(t)
 	c.land(t, "shop")

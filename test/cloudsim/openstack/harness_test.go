@@ -1,7 +1,6 @@
 package openstack_test
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,11 +9,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
 	"github.com/cbnet-io/cbnet/test/cloudsim/openstack"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // site is a cloud behind a server, on a fabric without machines.
@@ -28,10 +27,7 @@ type site struct {
 // open starts a cloud; change may alter its options.
 func open(t *testing.T, change ...func(*openstack.Options)) *site {
 	t.Helper()
-	f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := simtest.Paper(t, 0)
 	return openOn(t, f, change...)
 }
 
@@ -54,29 +50,8 @@ func openOn(t *testing.T, f *fabric.Fabric, change ...func(*openstack.Options)) 
 	t.Cleanup(func() {
 		srv.Close()
 		s.cloud.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := f.Close(ctx); err != nil {
-			t.Error(err)
-		}
 	})
 	return s
-}
-
-// until polls cond, since what it waits for goes on by itself.
-func until(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("%s: not within 20 s", what)
-		}
-	}
 }
 
 // cli runs lines of the openstack command in one process, which reads them from

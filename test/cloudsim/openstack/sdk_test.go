@@ -22,6 +22,7 @@ import (
 	"github.com/cbnet-io/cbnet/test/cloudsim/fabric"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
 	"github.com/cbnet-io/cbnet/test/cloudsim/openstack"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 const password = "correct horse"
@@ -126,7 +127,7 @@ func (l *lab) state(t *testing.T, id string) string {
 // reaches waits for a server's state.
 func (l *lab) reaches(t *testing.T, id, want string) {
 	t.Helper()
-	until(t, "server is "+want, func() bool { return l.state(t, id) == want })
+	simtest.Until(t, "server is "+want, func() bool { return l.state(t, id) == want })
 }
 
 // wantRefusal checks an error's status and that its body has a text.
@@ -224,7 +225,7 @@ func TestOnePortTwoServers(t *testing.T) {
 	p := l.port(t, "10.0.1.20")
 	first, second := l.start(t, order(p.ID)), l.start(t, order(p.ID))
 	var states []string
-	until(t, "both are decided", func() bool {
+	simtest.Until(t, "both are decided", func() bool {
 		states = []string{l.state(t, first.ID), l.state(t, second.ID)}
 		return states[0] != "BUILD" && states[1] != "BUILD"
 	})
