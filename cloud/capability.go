@@ -4,7 +4,7 @@ package cloud
 // optional capabilities.
 type Capable interface {
 	// Capability sets *want, a pointer to one of the interfaces [Catalog],
-	// [Console], [Power], [NAT], [Quoter] and [Pricer], and reports whether the
+	// [Console], [Power], [NAT], [KeyTypes], [Quoter] and [Pricer], and reports whether the
 	// driver has it.
 	Capability(want any) bool
 }

@@ -67,6 +67,14 @@ type NAT interface {
 	NAT() string
 }
 
+// KeyTypes is the optional capability of a cloud that takes SSH keys of some types
+// only. Without it a cloud takes any key that [CheckSSHKey] passes.
+type KeyTypes interface {
+	// SSHKeyTypes lists what [NetworkSpec].SSHKey may be, by the first word of
+	// its line: "ssh-rsa".
+	SSHKeyTypes() []string
+}
+
 // Quoter is the optional capability to tell how much of an account's limits is
 // used.
 type Quoter interface {

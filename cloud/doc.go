@@ -105,7 +105,8 @@
 // NetworkSpec.SSHKey is made known to the cloud with the network. Where the
 // cloud has key pairs, one is made for the network (KindKey, marked) and its
 // name is Network.Key; where machines carry the key themselves, Network.Key is
-// the key.
+// the key. A driver whose cloud takes some types of keys only has [KeyTypes], and
+// refuses the others before any call ([CheckSSHKeyType]).
 //
 // # Addresses
 //

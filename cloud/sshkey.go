@@ -4,7 +4,9 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -30,4 +32,14 @@ func CheckSSHKey(line string) error {
 		return errors.New("ssh key: its base64 is no key of the type before it")
 	}
 	return nil
+}
+
+// CheckSSHKeyType reports, wrapping [ErrInvalid], that a provider does not
+// take keys of the type of NetworkSpec.SSHKey ([KeyTypes]). No key is no fault.
+func CheckSSHKeyType(provider, line string, types []string) error {
+	kind, _, _ := strings.Cut(line, " ")
+	if line == "" || slices.Contains(types, kind) {
+		return nil
+	}
+	return fmt.Errorf("ssh key: %w: %s takes %s, and this is %s", ErrInvalid, provider, strings.Join(types, ", "), kind)
 }

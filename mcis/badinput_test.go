@@ -80,8 +80,11 @@ func TestBadInputOfAFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 1)
 		l.world.Fake("gcp").Traits.NAT = "Cloud NAT"
+		l.world.Fake("gcp").Traits.Keys = []string{"ssh-rsa", "ssh-dss"}
+		l.world.Fake("aws").Traits.Keys = []string{"ssh-rsa", "ssh-ed25519"}
 		const text = `kind: MCIS
 name: shop
+sshKey: ` + sshKey + `
 groups:
   - {name: a, cloud: awss, region: east-1}
   - {name: b, cloud: aws, region: east-1, publicIp: false, egress: nat}
@@ -89,8 +92,9 @@ groups:
 `
 		_, err := l.svc.Parse(t.Context(), "f.yaml", []byte(text))
 		want := []string{
-			`f.yaml:4: groups[0].cloud: there is no cloud "awss"; use one of aws, gcp, private, or add it with: cbctl cloud add awss --provider PROVIDER`,
-			`f.yaml:5: groups[1].egress: on cloud aws cbnet makes no NAT; remove egress; a machine that needs the internet has a public address there (publicIp: true)`,
+			`f.yaml:3: sshKey: cloud gcp takes no key of type ssh-ed25519; give one of type ssh-rsa, ssh-dss`,
+			`f.yaml:5: groups[0].cloud: there is no cloud "awss"; use one of aws, gcp, private, or add it with: cbctl cloud add awss --provider PROVIDER`,
+			`f.yaml:6: groups[1].egress: on cloud aws cbnet makes no NAT; remove egress; a machine that needs the internet has a public address there (publicIp: true)`,
 		}
 		if d := cmp.Diff(want, strings.Split(fmt.Sprint(err), "\n")); d != "" {
 			t.Errorf("faults (-want +got):\n%s", d)

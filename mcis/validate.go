@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/cbnet-io/cbnet/cloud"
 )
@@ -57,6 +59,10 @@ func (s *Service) check(ctx context.Context, spec *Spec) (Faults, error) {
 	}
 	faults = append(faults, more...)
 	if more, err = s.checkEgress(ctx, spec); err != nil {
+		return nil, err
+	}
+	faults = append(faults, more...)
+	if more, err = s.checkKey(ctx, spec); err != nil {
 		return nil, err
 	}
 	faults = append(faults, more...)
@@ -121,6 +127,31 @@ func (s *Service) checkEgress(ctx context.Context, spec *Spec) (Faults, error) {
 		if name, ok := nats[g.Cloud]; ok && name == "" && g.Egress == EgressNAT {
 			faults = append(faults, spec.fault(groupPath(i, "egress"), fmt.Sprintf("on cloud %s cbnet makes no NAT", g.Cloud),
 				"remove egress; a machine that needs the internet has a public address there (publicIp: true)"))
+		}
+	}
+	return faults, nil
+}
+
+// checkKey reports clouds that do not take a key of the type of sshKey.
+func (s *Service) checkKey(ctx context.Context, spec *Spec) (Faults, error) {
+	var faults Faults
+	done := make(map[string]bool)
+	for _, g := range spec.Groups {
+		if spec.SSHKey == "" || done[g.Cloud] {
+			continue
+		}
+		done[g.Cloud] = true
+		c, err := s.clouds.Cloud(ctx, g.Cloud)
+		if errors.Is(err, ErrNoCloud) {
+			continue // reported elsewhere
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cloud %s: %w", g.Cloud, err)
+		}
+		kind, _, _ := strings.Cut(spec.SSHKey, " ")
+		if k, ok := cloud.As[cloud.KeyTypes](c.Driver); ok && !slices.Contains(k.SSHKeyTypes(), kind) {
+			faults = append(faults, spec.fault("sshKey", fmt.Sprintf("cloud %s takes no key of type %s", g.Cloud, kind),
+				"give one of type "+strings.Join(k.SSHKeyTypes(), ", ")))
 		}
 	}
 	return faults, nil

@@ -152,7 +152,7 @@ func TestRefusals(t *testing.T) {
 		"no region's name":    {func(n *cloud.NetworkSpec, v *cloud.VMSpec) { n.Region, v.Region = "Seoul, Korea", "Seoul, Korea" }, "near"},
 		"an Ed25519 key": {func(n *cloud.NetworkSpec, _ *cloud.VMSpec) {
 			n.SSHKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-		}, "InvalidPublicKeyBody"},
+		}, "alibaba takes ssh-rsa"},
 	} {
 		spec, vm := networkSpec(), vmSpec(n)
 		tc.change(&spec, &vm)

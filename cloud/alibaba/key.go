@@ -12,6 +12,13 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 )
 
+// keyTypes are the kinds of keys that ImportKeyPair documents: RSA, DSA and ECDSA.
+// https://www.alibabacloud.com/help/en/ecs/developer-reference/api-ecs-2014-05-26-importkeypair
+var keyTypes = []string{"ssh-rsa", "ssh-dss", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"}
+
+// SSHKeyTypes implements cloud.KeyTypes.
+func (d *Driver) SSHKeyTypes() []string { return slices.Clone(keyTypes) }
+
 // keyName returns the name of a network's key pair. ECS gives a name out once
 // in a region, so it has the owner in it.
 func keyName(spec cloud.NetworkSpec) string {
@@ -19,8 +26,7 @@ func keyName(spec cloud.NetworkSpec) string {
 	return fmt.Sprintf("%s-%x", vendorName(spec.Name), sum[:6])
 }
 
-// ensureKey imports spec.SSHKey. The vendor documents RSA, DSA and ECDSA keys;
-// another one is refused by the vendor or works.
+// ensureKey imports spec.SSHKey.
 func (n *network) ensureKey(ctx context.Context) error {
 	if n.spec.SSHKey == "" {
 		return nil

@@ -14,8 +14,7 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 )
 
-// newKey returns the public half of a new key of a kind that ECS documents;
-// Ed25519, the suite's own, is not among them.
+// newKey returns the public half of a new key of a kind that ECS takes.
 func newKey(t testing.TB) string {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

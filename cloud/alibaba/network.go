@@ -36,6 +36,9 @@ func (d *Driver) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (clo
 	case spec.CIDR.Overlaps(reserved):
 		err = fmt.Errorf("%w: range %s: Alibaba keeps %s for itself", cloud.ErrInvalid, spec.CIDR, reserved)
 	}
+	if err == nil {
+		err = cloud.CheckSSHKeyType(Provider, spec.SSHKey, keyTypes)
+	}
 	if err != nil {
 		return cloud.Network{}, fmt.Errorf("%s network %s in %s: %w", Provider, spec.Name, spec.Region, err)
 	}

@@ -80,7 +80,6 @@ func (s *site) target() cloudtest.Target {
 		UnknownID:    unknownID,
 		UnknownImage: "debian_12_0_x64_20G_alibase_20200101.vhd",
 		Kinds:        []cloud.Kind{cloud.KindNetwork, cloud.KindSubnet, cloud.KindSecurityGroup},
-		NewKey:       newKey,
 		Tick:         20 * time.Millisecond,
 		Inventory:    simtest.Inventory(s.cloud.Inventory),
 		SetFaults:    simtest.SetFaults(s.faults, "alibaba", region),

@@ -67,10 +67,11 @@ type Driver struct {
 }
 
 var (
-	_ cloud.Driver  = (*Driver)(nil)
-	_ cloud.Catalog = (*Driver)(nil)
-	_ cloud.Console = (*Driver)(nil)
-	_ cloud.Power   = (*Driver)(nil)
+	_ cloud.Driver   = (*Driver)(nil)
+	_ cloud.Catalog  = (*Driver)(nil)
+	_ cloud.Console  = (*Driver)(nil)
+	_ cloud.KeyTypes = (*Driver)(nil)
+	_ cloud.Power    = (*Driver)(nil)
 )
 
 // New returns a driver. It makes no request, except that with Config.Ambient

@@ -14,6 +14,13 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 )
 
+// keyTypes are the kinds of keys that EC2 takes for Linux:
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-key-pairs.html
+var keyTypes = []string{"ssh-rsa", "ssh-ed25519"}
+
+// SSHKeyTypes implements cloud.KeyTypes.
+func (d *Driver) SSHKeyTypes() []string { return slices.Clone(keyTypes) }
+
 // keyPairName returns the name of a network's key pair. EC2 gives a name out
 // once in a region, so it has the owner in it.
 func keyPairName(spec cloud.NetworkSpec) string {

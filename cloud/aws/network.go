@@ -27,6 +27,9 @@ func (d *Driver) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (clo
 	if spec.NAT {
 		return fail("way out", fmt.Errorf("%w: this driver makes no NAT gateways on aws", cloud.ErrInvalid))
 	}
+	if err := cloud.CheckSSHKeyType(Provider, spec.SSHKey, keyTypes); err != nil {
+		return fail("key pair", err)
+	}
 	n := network{c: d.client(spec.Region), spec: spec}
 	for _, step := range []struct {
 		what string

@@ -4,26 +4,22 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
-
-	"github.com/cbnet-io/cbnet/cloud"
 )
 
 // user is the account that machines are made with. Azure's images have none of
 // their own: its tools make this one.
 const user = "azureuser"
 
-// checkKey refuses kinds of keys that Azure does not take:
+// keyTypes are the kinds of keys that Azure takes:
 // https://learn.microsoft.com/azure/virtual-machines/linux/mac-create-ssh-keys
-func checkKey(key string) error {
-	if key == "" || strings.HasPrefix(key, "ssh-rsa ") || strings.HasPrefix(key, "ssh-ed25519 ") {
-		return nil
-	}
-	kind, _, _ := strings.Cut(key, " ")
-	return fmt.Errorf("azure: ssh key: %w: Azure takes ssh-rsa and ssh-ed25519, and this is %s", cloud.ErrInvalid, kind)
-}
+var keyTypes = []string{"ssh-rsa", "ssh-ed25519"}
+
+// SSHKeyTypes implements cloud.KeyTypes.
+func (d *Driver) SSHKeyTypes() []string { return slices.Clone(keyTypes) }
 
 // throwAwayKey returns a public key whose private half nobody has: Azure makes
 // no machine without a way to log in. It is RSA, which the API's documentation

@@ -28,7 +28,7 @@ func (d *Driver) EnsureNetwork(ctx context.Context, spec cloud.NetworkSpec) (clo
 	if spec.NAT {
 		return fail("way out", fmt.Errorf("%w: this driver makes none", cloud.ErrInvalid))
 	}
-	if err := checkKey(spec.SSHKey); err != nil {
+	if err := cloud.CheckSSHKeyType(Provider, spec.SSHKey, keyTypes); err != nil {
 		return fail("key", err)
 	}
 	n := network{d: d, spec: spec, region: region, at: place{groupName(spec, region), spec.Name}}

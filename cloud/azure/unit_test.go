@@ -137,14 +137,14 @@ func TestLabels(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	key, err := throwAwayKey()
-	if err != nil || checkKey(key) != nil || !strings.HasPrefix(key, "ssh-rsa ") {
+	if err != nil || cloud.CheckSSHKeyType(Provider, key, keyTypes) != nil || !strings.HasPrefix(key, "ssh-rsa ") {
 		t.Errorf("got %q and %v", key, err)
 	}
 	if other, _ := throwAwayKey(); other == key {
 		t.Error("twice the same")
 	}
 	for key, ok := range map[string]bool{"": true, "ssh-ed25519 AAAA": true, "ecdsa-sha2-nistp256 AAAA": false, "sk-ssh-ed25519@openssh.com AAAA": false} {
-		if err := checkKey(key); (err == nil) != ok {
+		if err := cloud.CheckSSHKeyType(Provider, key, keyTypes); (err == nil) != ok || err != nil && !errors.Is(err, cloud.ErrInvalid) {
 			t.Errorf("%q: %v", key, err)
 		}
 	}

@@ -45,9 +45,6 @@ type Target struct {
 	// with, in the form of Network.Key, "" if it does not show the machine yet.
 	// Optional.
 	VMKey func(t testing.TB, id string) string
-	// NewKey returns the public half of a new key as a line of authorized_keys,
-	// of a kind that the endpoint takes. Default: an Ed25519 key.
-	NewKey func(t testing.TB) string
 	// Timeout is how long a machine may take to run, and to be gone. Default 1 min.
 	Timeout time.Duration
 	// Tick is the pause between two lists. Default 100 ms.
@@ -106,9 +103,6 @@ func Run(t *testing.T, target Target) {
 	if target.Kinds == nil {
 		target.Kinds = []cloud.Kind{cloud.KindNetwork, cloud.KindSubnet, cloud.KindSecurityGroup, cloud.KindRouter}
 	}
-	if target.NewKey == nil {
-		target.NewKey = newKey
-	}
 	s := &suite{Target: target}
 	t.Run("catalog", s.catalog)
 	t.Run("bad input", s.badInput)
@@ -119,6 +113,7 @@ func Run(t *testing.T, target Target) {
 	t.Run("life cycle", s.lifeCycle)
 	t.Run("repeat", s.repeat)
 	t.Run("key", s.key)
+	t.Run("key type", s.keyType)
 	t.Run("way out", s.wayOut)
 	t.Run("quotas", s.quotas)
 	t.Run("foreign owner", s.foreignOwner)

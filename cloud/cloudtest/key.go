@@ -1,7 +1,10 @@
 package cloudtest
 
 import (
+	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"fmt"
 	"slices"
@@ -13,14 +16,44 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 )
 
-// newKey returns the public half of a new Ed25519 key as a line of authorized_keys.
-func newKey(t testing.TB) string {
+// newKey returns the public half of a new key as a line of authorized_keys, of a
+// type that the driver's cloud takes, or of one that it does not.
+func newKey(t testing.TB, d cloud.Driver, taken bool) string {
 	t.Helper()
-	public, _, err := ed25519.GenerateKey(rand.Reader)
+	types := []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256}
+	if k, ok := cloud.As[cloud.KeyTypes](d); ok {
+		types = slices.DeleteFunc(types, func(kind string) bool { return slices.Contains(k.SSHKeyTypes(), kind) != taken })
+	}
+	var public crypto.PublicKey
+	var err error
+	if types[0] == ssh.KeyAlgoED25519 {
+		public, _, err = ed25519.GenerateKey(rand.Reader)
+	} else {
+		var private *ecdsa.PrivateKey
+		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		fatal(t, "key", err)
+		public = &private.PublicKey
+	}
 	fatal(t, "key", err)
 	key, err := ssh.NewPublicKey(public)
 	fatal(t, "key", err)
 	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) + " suite@cbnet"
+}
+
+// keyType asks for a key that the cloud does not take: the driver refuses it and
+// makes nothing.
+func (s *suite) keyType(t *testing.T) {
+	sc := s.begin(t, nil)
+	if _, ok := cloud.As[cloud.KeyTypes](sc.d); !ok {
+		t.Skip("the cloud takes keys of any type")
+	}
+	sc.key = newKey(t, sc.d, false)
+	spec := sc.networkSpec()
+	_, err := sc.d.EnsureNetwork(t.Context(), spec)
+	wantFault(t, "type of key", sc.d, err, cloud.ErrInvalid, s.Region, spec.Name, "ssh key", strings.Fields(sc.key)[0])
+	if left := sc.list(); len(left) > 0 {
+		t.Errorf("made: %+v", left)
+	}
 }
 
 // pair reports whether the network's key is a key pair of the cloud's, which is
@@ -58,7 +91,7 @@ func (s *suite) key(t *testing.T) {
 		})
 	}
 	other := sc.networkSpec()
-	other.SSHKey = s.NewKey(t)
+	other.SSHKey = newKey(t, sc.d, true)
 	switch got, err := sc.d.EnsureNetwork(t.Context(), other); {
 	case sc.pair():
 		wantFault(t, "another key", sc.d, err, cloud.ErrConflict, s.Region, other.Name)

@@ -25,6 +25,8 @@ func (g *guarded) Capability(want any) bool {
 		return capable(g, w, func(q cloud.Quoter) cloud.Quoter { return guardedQuoter{g, q} })
 	case *cloud.NAT: // makes no call
 		return capable(g, w, func(n cloud.NAT) cloud.NAT { return n })
+	case *cloud.KeyTypes: // makes no call
+		return capable(g, w, func(k cloud.KeyTypes) cloud.KeyTypes { return k })
 	case *cloud.Pricer: // makes no call
 		return capable(g, w, func(p cloud.Pricer) cloud.Pricer { return p })
 	}

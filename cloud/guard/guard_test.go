@@ -212,6 +212,10 @@ func (nat) NAT() string { return "Cloud NAT" }
 
 type quoter struct{ errs []error }
 
+type keyTypes struct{}
+
+func (keyTypes) SSHKeyTypes() []string { return []string{"ssh-rsa"} }
+
 func (q *quoter) Quotas(context.Context, string) ([]cloud.Quota, error) {
 	if len(q.errs) > 0 {
 		err := q.errs[0]
@@ -238,6 +242,8 @@ func has(d cloud.Driver) (out []string) {
 	note("pricer", ok)
 	_, ok = cloud.As[cloud.NAT](d)
 	note("nat", ok)
+	_, ok = cloud.As[cloud.KeyTypes](d)
+	note("key types", ok)
 	_, ok = cloud.As[cloud.Quoter](d)
 	note("quoter", ok)
 	return out
@@ -263,6 +269,10 @@ func TestCapabilities(t *testing.T) {
 			*fake
 			nat
 		}{fake: base}},
+		{"types of keys", struct {
+			*fake
+			keyTypes
+		}{fake: base}},
 		{"quotas", struct {
 			*fake
 			*quoter
@@ -273,6 +283,7 @@ func TestCapabilities(t *testing.T) {
 			power
 			pricer
 			nat
+			keyTypes
 			*quoter
 		}{fake: base, quoter: &quoter{}}},
 	} {

@@ -34,8 +34,15 @@ func newCloudAdd() *cobra.Command {
 		Use:   "add NAME --provider PROVIDER",
 		Short: "add an account of a cloud, or replace it; the same again changes nothing",
 		Long: `add tells the server of an account. Credentials come from a file in the cloud's
-own format (an AWS credentials file, a clouds.yaml), and are kept sealed on the
-server; without one the server uses what its own environment has.`,
+own format, and are kept sealed on the server:
+
+  alibaba    the Aliyun CLI's config.json
+  aws        a shared credentials file
+  azure      a service principal's JSON, as az ad sp create-for-rbac --sdk-auth writes it
+  gcp        a service account's key file
+  openstack  a clouds.yaml
+
+Without a file the server uses what its own environment has (not for openstack).`,
 		Args: args(1, "a name for the account"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains(providers, spec.Provider) {

@@ -16,6 +16,7 @@ type Traits struct {
 	NAT     string        // its name; empty: there is none
 	Pairs   bool          // SSH keys are objects
 	NoKeys  bool          // it passes SSH keys over
+	Keys    []string      // types of SSH keys that it takes; nil: any
 	Groups  bool          // what a network has lies in a group
 	Quotas  []cloud.Quota // nil: it tells none
 }
@@ -56,6 +57,9 @@ func (c *Cloud) Capability(want any) bool {
 	case *cloud.NAT:
 		*w = nat(c.traits().NAT)
 		return c.traits().NAT != ""
+	case *cloud.KeyTypes:
+		*w = keyTypes(c.traits().Keys)
+		return c.traits().Keys != nil
 	case *cloud.Quoter:
 		*w = quoter{c}
 		return c.traits().Quotas != nil
@@ -68,6 +72,12 @@ type nat string
 
 // NAT implements cloud.NAT.
 func (n nat) NAT() string { return string(n) }
+
+// keyTypes are types of SSH keys.
+type keyTypes []string
+
+// SSHKeyTypes implements cloud.KeyTypes.
+func (k keyTypes) SSHKeyTypes() []string { return k }
 
 type quoter struct{ c *Cloud }
 

@@ -29,7 +29,13 @@ func serve(ctx context.Context, s settings, stdout io.Writer, log *slog.Logger) 
 		return fmt.Errorf("listen: %w", err)
 	}
 	defer listener.Close() // again, unless the server has
-	f, err := fabric.Open(ctx, fabric.Options{StateDir: s.state, BootTime: s.bootTime, Log: log, NoMachines: s.noMachines})
+	injector := faults.New(s.faults)
+	f, err := fabric.Open(ctx, fabric.Options{
+		StateDir: s.state, Log: log, NoMachines: s.noMachines,
+		Times: func(cloud string) (boot, removal time.Duration) {
+			return injector.BootTime(cloud, s.bootTime), injector.DeleteTime(cloud)
+		},
+	})
 	if err != nil {
 		return fmt.Errorf("machines: %w", err)
 	}
@@ -38,7 +44,6 @@ func serve(ctx context.Context, s settings, stdout io.Writer, log *slog.Logger) 
 		defer cancel()
 		err = errors.Join(err, f.Close(ctx))
 	}()
-	injector := faults.New(s.faults)
 	base := baseURL(listener.Addr())
 	clouds := newClouds(f, injector, base, log)
 	defer func() {

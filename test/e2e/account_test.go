@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/providers"
@@ -20,7 +23,10 @@ import (
 // accounts are the clouds that the verbs about accounts are tried on: each with
 // its default region, and one in which an orphan is made by hand.
 var accounts = []struct{ name, provider, region, far, spec string }{
+	{"ali", "alibaba", "ap-northeast-2", "cn-hangzhou", "ecs.t6-c1m1.large"},
 	{"aws", "aws", "ap-northeast-2", "us-west-2", "t3.small"},
+	{"azure", "azure", "koreacentral", "westeurope", "Standard_B1ms"},
+	{"gcp", "gcp", "asia-northeast3", "europe-west1", "e2-small"},
 	{"private", "openstack", "RegionOne", "RegionOne", "m1.small"},
 }
 
@@ -158,7 +164,8 @@ func (s *system) wrongCredentials(t *testing.T) {
 			t.Fatal(err)
 		}
 		bad := filepath.Join(s.dir, "bad-"+a.provider)
-		text := strings.NewReplacer("= secret", "= wrong", `password: "`, `password: "wrong`, "password: ", "password: wrong").Replace(string(good))
+		text := strings.NewReplacer("= secret", "= wrong", `password: "`, `password: "wrong`, "password: ", "password: wrong",
+			`"clientSecret": "`, `"clientSecret": "wrong`, `"access_key_secret": "`, `"access_key_secret": "wrong`, ".iam.gserviceaccount.com", ".iam.gserviceaccount.net").Replace(string(good))
 		if text == string(good) {
 			t.Fatalf("the credentials of %s are in another form:\n%s", a.provider, good)
 		}
@@ -189,8 +196,19 @@ type listed struct {
 // labels are what the machines of shop bear in their clouds.
 var labels = map[string]string{"팀": "인프라", "地域": "東京", "部门": "研发"}
 
-// sshKey is the public half of a key that nobody has.
-const sshKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+// newKey returns the public half of a key of the one type that every cloud takes.
+func newKey(t *testing.T) string {
+	t.Helper()
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.NewPublicKey(private.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
+}
 
 // sweeps: an MCIS and, by hand, orphans of the same mesh in every account. The
 // orphans are told apart, listed, and swept, and the MCIS stays.
@@ -204,7 +222,7 @@ func (s *system) sweeps(t *testing.T) {
 		}
 		groups += fmt.Sprintf("  - {name: %s, cloud: %s, labels: {팀: 인프라, 地域: 東京, 部门: 研发}%s}\n", a.name, a.name, egress)
 	}
-	s.mustCtl(t, "mcis", "apply", "-f", s.spec(t, "kind: MCIS\nname: shop\nsshKey: "+sshKey+"\ngroups:\n"+groups), "--yes", "--no-wait")
+	s.mustCtl(t, "mcis", "apply", "-f", s.spec(t, "kind: MCIS\nname: shop\nsshKey: "+newKey(t)+"\ngroups:\n"+groups), "--yes", "--no-wait")
 	eventually(t, time.Minute, "the machines of shop", func() error {
 		if n := len(s.vms(t)); n != len(accounts) {
 			return fmt.Errorf("%d machines", n)
@@ -239,15 +257,24 @@ func (s *system) sweeps(t *testing.T) {
 	if d := cmp.Diff(ids(before), ids(s.inventory(t))); d != "" {
 		t.Fatalf("a dry run changed the clouds (-before +after):\n%s", d)
 	}
-	s.faults(t, map[string]any{"throttle": 0.02, "dropAfterCommit": 0.1})
+	slow := map[string]string{}
 	for _, a := range accounts {
-		start := time.Now()
-		r := s.ctl(t, "cloud", "sweep", a.name, "--yes", "--grace", "1s")
-		if r.code != 0 || !strings.Contains(r.stdout, " gone, 0 left") || !strings.Contains(r.stderr, "delete") {
-			t.Errorf("sweep of %s: exit %d\n%s%s", a.name, r.code, r.stdout, r.stderr)
-		}
-		t.Logf("sweep of %s took %s (simulated)\n%s%s", a.name, time.Since(start).Round(100*time.Millisecond), r.stderr, r.stdout)
+		slow[a.provider] = "2s"
 	}
+	s.faults(t, map[string]any{"throttle": 0.02, "dropAfterCommit": 0.1, "deleteTime": slow})
+	t.Run("sweep", func(t *testing.T) {
+		for _, a := range accounts {
+			t.Run(a.name, func(t *testing.T) {
+				t.Parallel()
+				start := time.Now()
+				r := s.ctl(t, "cloud", "sweep", a.name, "--yes", "--grace", "1s")
+				if r.code != 0 || !strings.Contains(r.stdout, " gone, 0 left") || !strings.Contains(r.stderr, "delete") {
+					t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+				}
+				t.Logf("took %s (simulated)\n%s%s", time.Since(start).Round(100*time.Millisecond), r.stderr, r.stdout)
+			})
+		}
+	})
 	s.faults(t, map[string]any{})
 	want := slices.DeleteFunc(slices.Clone(before), orphaned)
 	if d := cmp.Diff(ids(want), ids(s.inventory(t))); d != "" {
@@ -322,22 +349,30 @@ func (s *system) orphan(t *testing.T, provider, region, mesh string) {
 }
 
 // same fails the test unless an account's inventory is what the cloud itself
-// says, but for what a machine holds of its own.
+// says, but for what a machine or a network holds of its own, and for the region
+// of what the cloud has no region for.
 func (s *system) same(t *testing.T, provider string, rows []listed, all []object) {
 	t.Helper()
 	var got, want []string
-	for _, r := range rows {
-		got = append(got, r.Region+" "+r.Kind+" "+r.ID)
-	}
+	global := make(map[string]bool)
 	for _, o := range all {
 		ofMachine := o.Kind == "port" || o.Kind == "publicIp" || o.Kind == "networkInterface" || o.Kind == "volume"
 		kind := map[string]string{"vpc": "network", "internetGateway": "router"}[o.Kind]
 		if kind == "" {
 			kind = o.Kind
 		}
-		if o.Cloud == provider && !ofMachine {
+		ofNetwork := provider == "azure" && o.Kind == "subnet"
+		if o.Cloud == provider && !ofMachine && !ofNetwork {
 			want = append(want, o.Region+" "+kind+" "+o.ID)
+			global[kind+" "+o.ID] = o.Region == "global"
 		}
+	}
+	for _, r := range rows {
+		region := r.Region
+		if global[r.Kind+" "+r.ID] {
+			region = "global"
+		}
+		got = append(got, region+" "+r.Kind+" "+r.ID)
 	}
 	slices.Sort(got)
 	slices.Sort(want)

@@ -122,7 +122,7 @@ func (c *call) boot(m *machine, v *nic) error {
 	}
 	host := or(m.sent.OSProfile.ComputerName, m.name)
 	err := c.opts.Fabric.StartVM(c.ctx, fabric.VM{
-		ID: m.guid, Hostname: host, NetworkID: n.key(), PrivateIP: v.ip, Subnet: s.cidr, MAC: v.mac,
+		ID: m.guid, Cloud: "azure", Hostname: host, NetworkID: n.key(), PrivateIP: v.ip, Subnet: s.cidr, MAC: v.mac,
 		Datasource: "Azure", Seed: map[string][]byte{"ovf-env.xml": m.ovf(host)}, Product: "Virtual Machine", Metadata: c.metadata(m.key()),
 	})
 	m.booted = m.booted || err == nil
@@ -307,9 +307,6 @@ func (c *call) checkNIC(m *machine) *apiError {
 
 // concealed returns what tells whether a new machine is not found by its id yet.
 func (c *call) concealed() func() bool {
-	if c.opts.Hidden <= 0 {
-		return nil
-	}
-	until, now := c.now().Add(c.opts.Hidden), c.now
-	return func() bool { return now().Before(until) }
+	made, o, now := c.now(), c.opts, c.now
+	return func() bool { return now().Sub(made) < max(o.Hidden, o.Faults.Hidden()) }
 }

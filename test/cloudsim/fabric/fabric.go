@@ -62,6 +62,12 @@ type Options struct {
 	// (about 3 s, the real cloud-init). 0 = none.
 	BootTime time.Duration
 
+	// Times returns, for the machines of one cloud ([VM.Cloud]), what stands in
+	// for BootTime, and how long a deleted machine stays in StateTerminating
+	// after it went down. It is asked at every start and every deletion. Nil =
+	// BootTime, and no longer than it takes.
+	Times func(cloud string) (boot, removal time.Duration)
+
 	// Log gets what happens; nil = nothing.
 	Log *slog.Logger
 

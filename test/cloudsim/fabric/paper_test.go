@@ -77,6 +77,55 @@ func TestLifeCycle(t *testing.T) {
 	})
 }
 
+// TestTimes: how long a start and a removal take is the cloud's, at that moment.
+func TestTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boot := time.Minute
+		f, err := fabric.Open(t.Context(), fabric.Options{NoMachines: true, BootTime: time.Second, Times: func(cloud string) (time.Duration, time.Duration) {
+			if cloud == "slow" {
+				return boot, time.Hour
+			}
+			return 0, 0
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close(t.Context())
+		addNet(t, f, "net")
+		took := func(id string, do error, want fabric.State) time.Duration {
+			t.Helper()
+			start := time.Now()
+			if err := errors.Join(do, f.WaitVM(t.Context(), id, want)); err != nil {
+				t.Fatal(err)
+			}
+			return time.Since(start)
+		}
+		slow, quick := vm("slow", "10.0.1.5"), vm("quick", "10.0.1.6")
+		slow.Cloud = "slow"
+		for _, s := range []struct {
+			name string
+			got  time.Duration
+			want time.Duration
+		}{
+			{"boot, slow", took("slow", f.StartVM(t.Context(), slow), fabric.StateRunning), time.Minute},
+			{"boot, quick", took("quick", f.StartVM(t.Context(), quick), fabric.StateRunning), 0},
+			{"stop, slow", took("slow", f.StopVM(t.Context(), "slow"), fabric.StateStopped), 0},
+			{"removal, quick", took("quick", f.DeleteVM(t.Context(), "quick"), fabric.StateTerminated), 0},
+		} {
+			if s.got != s.want {
+				t.Errorf("%s took %s, want %s", s.name, s.got, s.want)
+			}
+		}
+		boot = 2 * time.Minute
+		if got := took("slow", f.StartVM(t.Context(), slow), fabric.StateRunning); got != boot {
+			t.Errorf("second boot took %s, want %s", got, boot)
+		}
+		if got := took("slow", f.DeleteVM(t.Context(), "slow"), fabric.StateTerminated); got != time.Hour {
+			t.Errorf("removal took %s, want 1h", got)
+		}
+	})
+}
+
 func TestDeleteWhilePending(t *testing.T) {
 	f := paper(t, time.Hour)
 	addNet(t, f, "net")

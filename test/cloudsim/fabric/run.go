@@ -10,7 +10,7 @@ import (
 // run takes a machine to its goal and returns when it is at rest: stopped or
 // terminated.
 func (f *Fabric) run(m *machine, n *network) {
-	boot := f.opts.BootTime
+	boot, _ := f.times(m)
 	for f.goalOf(m) == goalRun {
 		if !f.pause(m, boot) {
 			continue // another goal, or the end
@@ -97,8 +97,24 @@ func (f *Fabric) await(g guest) {
 	<-g.exited()
 }
 
+// times returns how long a machine's start and its removal take.
+func (f *Fabric) times(m *machine) (boot, removal time.Duration) {
+	if f.opts.Times != nil {
+		return f.opts.Times(m.Cloud)
+	}
+	return f.opts.BootTime, 0
+}
+
 // rest ends a machine's run in the state that its goal asks for.
 func (f *Fabric) rest(m *machine) {
+	if _, removal := f.times(m); removal > 0 && f.goalOf(m) == goalTerminate {
+		t := time.NewTimer(removal)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-f.ctx.Done():
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if m.goal != goalTerminate && f.ctx.Err() == nil {

@@ -64,6 +64,7 @@ type Rule struct {
 // VM is a machine as its cloud defines it.
 type VM struct {
 	ID        string
+	Cloud     string // whose it is, for [Options.Times]
 	Hostname  string // the kernel's host name until cloud-init sets the one in the metadata
 	NetworkID string
 	PrivateIP netip.Addr

@@ -42,6 +42,13 @@ type Config struct {
 	// is one that is consistent only eventually.
 	Hidden Duration `json:"hidden"`
 
+	// BootTime is, by cloud, what passes before a started machine runs, in place
+	// of what the program was started with: {"gcp": "40s"}.
+	BootTime map[string]Duration `json:"bootTime,omitempty"`
+
+	// DeleteTime is, by cloud, how long a deleted machine is still there.
+	DeleteTime map[string]Duration `json:"deleteTime,omitempty"`
+
 	// Quota bounds how many objects may exist, by "CLOUD/KIND" or
 	// "CLOUD/REGION/KIND" with the kinds of the inventory: {"aws/vm": 4}.
 	Quota map[string]int `json:"quota,omitempty"`
@@ -110,6 +117,16 @@ func (c Config) Validate() error {
 	if c.Hidden < 0 {
 		errs = append(errs, fmt.Errorf("hidden: %s: want at least 0", time.Duration(c.Hidden)))
 	}
+	for _, m := range []struct {
+		name  string
+		times map[string]Duration
+	}{{"bootTime", c.BootTime}, {"deleteTime", c.DeleteTime}} {
+		for _, k := range slices.Sorted(maps.Keys(m.times)) {
+			if m.times[k] < 0 {
+				errs = append(errs, fmt.Errorf("%s.%s: %s: want at least 0", m.name, k, time.Duration(m.times[k])))
+			}
+		}
+	}
 	for _, k := range slices.Sorted(maps.Keys(c.Quota)) {
 		if n := strings.Count(k, "/"); n < 1 || n > 2 {
 			errs = append(errs, fmt.Errorf("quota.%s: want CLOUD/KIND or CLOUD/REGION/KIND", k))
@@ -132,6 +149,8 @@ func (c Config) Validate() error {
 }
 
 func (c Config) clone() Config {
+	c.BootTime = maps.Clone(c.BootTime)
+	c.DeleteTime = maps.Clone(c.DeleteTime)
 	c.Quota = maps.Clone(c.Quota)
 	c.NoCapacity = slices.Clone(c.NoCapacity)
 	c.DropNext = maps.Clone(c.DropNext)
@@ -218,6 +237,24 @@ func (i *Injector) Hidden() time.Duration {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return time.Duration(i.conf.Hidden)
+}
+
+// BootTime is what passes before a cloud's started machine runs; usual unless
+// the Config says otherwise.
+func (i *Injector) BootTime(cloud string, usual time.Duration) time.Duration {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if d, ok := i.conf.BootTime[cloud]; ok {
+		return time.Duration(d)
+	}
+	return usual
+}
+
+// DeleteTime is how long a cloud's deleted machine is still there.
+func (i *Injector) DeleteTime(cloud string) time.Duration {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return time.Duration(i.conf.DeleteTime[cloud])
 }
 
 func (i *Injector) chance(share func(*Config) float64) bool {

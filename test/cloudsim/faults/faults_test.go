@@ -20,9 +20,9 @@ func TestParse(t *testing.T) {
 		want     []string // parts of the error; none = accepted
 	}{
 		{"empty", `{}`, nil},
-		{"all", `{"throttle":0.1,"dropAfterCommit":0.02,"asyncFail":1,"latency":"50ms","hidden":"3s","quota":{"aws/vm":4,"aws/us-east-1/vm":2},"noCapacity":["aws/us-east-1a"],"dropNext":{"RunInstances":1},"seed":7}`, nil},
-		{"every fault is told", `{"throttle":1.5,"dropAfterCommit":-1,"asyncFail":2,"latency":"2h","hidden":"-1s","quota":{"vm":-1},"noCapacity":["us-east-1a"],"dropNext":{"X":-1}}`,
-			[]string{"throttle: 1.5", "dropAfterCommit: -1", "asyncFail: 2", "latency: 2h", "hidden: -1s", "quota.vm: want CLOUD/KIND", "quota.vm: -1", `noCapacity[0]: "us-east-1a"`, "dropNext.X: -1"}},
+		{"all", `{"throttle":0.1,"dropAfterCommit":0.02,"asyncFail":1,"latency":"50ms","hidden":"3s","bootTime":{"aws":"5s"},"deleteTime":{"gcp":"1m"},"quota":{"aws/vm":4,"aws/us-east-1/vm":2},"noCapacity":["aws/us-east-1a"],"dropNext":{"RunInstances":1},"seed":7}`, nil},
+		{"every fault is told", `{"throttle":1.5,"dropAfterCommit":-1,"asyncFail":2,"latency":"2h","hidden":"-1s","bootTime":{"aws":"-5s"},"deleteTime":{"gcp":"-1m"},"quota":{"vm":-1},"noCapacity":["us-east-1a"],"dropNext":{"X":-1}}`,
+			[]string{"throttle: 1.5", "dropAfterCommit: -1", "asyncFail: 2", "latency: 2h", "hidden: -1s", "bootTime.aws: -5s", "deleteTime.gcp: -1m", "quota.vm: want CLOUD/KIND", "quota.vm: -1", `noCapacity[0]: "us-east-1a"`, "dropNext.X: -1"}},
 		{"unknown key", `{"throtle":0.1}`, []string{`unknown field "throtle"`}},
 		{"latency as a number", `{"latency":50}`, []string{"want a duration as a text"}},
 		{"latency without unit", `{"latency":"50"}`, []string{`"50": want a duration`}},
@@ -43,7 +43,7 @@ func TestParse(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add(`{"throttle":0.1,"latency":"50ms","quota":{"aws/vm":4},"noCapacity":["aws/us-east-1a"]}`)
+	f.Add(`{"throttle":0.1,"latency":"50ms","bootTime":{"aws":"5s"},"deleteTime":{"gcp":"1m"},"quota":{"aws/vm":4},"noCapacity":["aws/us-east-1a"]}`)
 	f.Add(`{"latency":"-1ns"}`)
 	f.Fuzz(func(t *testing.T, in string) {
 		c, err := faults.Parse(strings.NewReader(in))
