@@ -119,7 +119,20 @@ func (m *Machine) admitPeer(s *identity.Signed, source string) bool {
 			"reason", "two records of one version: the node lies, or two machines hold its key")
 	}
 	m.satisfy(s.Grant.Node)
+	if v == verdictOlder {
+		m.correct(source, s)
+	}
 	return v == verdictNew || v == verdictNewer
+}
+
+// correct hands a member that holds a record of an earlier certificate, with a
+// higher version, the one in force. By its version it takes that for older and
+// does not ask for it: a node that has lost its state counts from its clock.
+func (m *Machine) correct(member string, s *identity.Signed) {
+	node := s.Grant.Node
+	if l := m.links[member]; l != nil && member != node && m.reaches(l) && s.Record.Version > m.book.records[node].Record.Version {
+		m.hand([]string{member}, []string{node}, maxTells)
+	}
 }
 
 // admitSelf looks at what others hold as this node's own record. One that is
@@ -220,10 +233,10 @@ func (m *Machine) refresh(fresh map[string]time.Duration) {
 // link makes the link to a node that was not in the device.
 func (m *Machine) link(s *identity.Signed, quiet time.Time) *link {
 	name := s.Grant.Node
-	if m.opened && !m.learned[name].IsValid() && natted(s.Record) && !natted(m.self.Record) && !m.near(s.Record) {
+	if m.opened && !m.learned[name].with(s).IsValid() && natted(s.Record) && !natted(m.self.Record) && !m.near(s.Record) {
 		quiet = laterOf(quiet, m.now.Add(callerFor))
 	}
-	l := newLink(s, m.now, quiet, m.learned[name])
+	l := newLink(s, m.now, quiet, m.learned[name].with(s))
 	l.rand = m.rand
 	l.lag, l.repeats = m.yield(name), m.cfg.Repeats
 	delete(m.learned, name)
@@ -251,7 +264,7 @@ func (m *Machine) proved(s *identity.Signed) bool {
 	if l := m.links[s.Grant.Node]; l != nil {
 		return l.proved && l.signed.Record.WireGuardKey == s.Record.WireGuardKey
 	}
-	return m.learned[s.Grant.Node].IsValid()
+	return m.learned[s.Grant.Node].with(s).IsValid()
 }
 
 func (m *Machine) logClashes(refused []clash) {

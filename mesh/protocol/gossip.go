@@ -19,7 +19,23 @@ type gossip struct {
 	next    time.Time                // to look for those who are lost; zero while joining
 	soon    bool                     // next was moved forward
 	joining bool
-	again   bool // a peer came up while joining
+	again   bool      // a peer came up while joining
+	opened  time.Time // when it could be joined first
+	synced  int       // how many of syncs were done
+}
+
+// syncs is when, after its start, a node joins gossip with a random member once
+// more, to hear what that one has of everyone. Who became a member while this
+// node came up was told to everyone but it, and memberlist's own rounds are half
+// a minute apart, and may meet a liar.
+var syncs = [...]time.Duration{8 * time.Second, 16 * time.Second, 32 * time.Second}
+
+// sync is when that is due next, zero if it was done.
+func (m *Machine) sync() time.Time {
+	if m.gossip.synced == len(syncs) || m.gossip.opened.IsZero() {
+		return time.Time{}
+	}
+	return m.gossip.opened.Add(syncs[m.gossip.synced])
 }
 
 // gossipStart is one start of a node, and so one name that memberlist knows.
@@ -168,10 +184,20 @@ func (m *Machine) joinGossip() {
 		return
 	}
 	in := m.inGossip()
-	var lost []netip.AddrPort
+	var lost, up []netip.AddrPort
 	for _, name := range m.names {
-		if l := m.links[name]; !in[name] && (l.up() || l.live(m.now)) && !l.signed.Record.Away {
-			lost = append(lost, netip.AddrPortFrom(l.signed.Grant.IP, GossipPort))
+		if l := m.links[name]; (l.up() || l.live(m.now)) && !l.signed.Record.Away {
+			at := netip.AddrPortFrom(l.signed.Grant.IP, GossipPort)
+			up = append(up, at)
+			if !in[name] {
+				lost = append(lost, at)
+			}
+		}
+	}
+	if s := m.sync(); !s.IsZero() && !m.now.Before(s) {
+		m.gossip.synced++
+		if len(lost) == 0 && len(up) > 0 {
+			lost = append(lost, up[m.rand.IntN(len(up))])
 		}
 	}
 	if len(lost) == 0 {
@@ -200,6 +226,9 @@ func (m *Machine) rest() {
 		wait /= 6
 	}
 	m.gossip.next = m.now.Add(wait)
+	if s := m.sync(); !s.IsZero() {
+		m.gossip.next = earlier(m.gossip.next, laterOf(s, m.now))
+	}
 }
 
 // lonely: a peer came up. Gossip may have lost it, or never had it.

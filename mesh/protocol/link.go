@@ -86,7 +86,7 @@ func (l *link) update(s *identity.Signed, now, quiet time.Time) {
 	old := l.signed
 	l.signed = s
 	if old.Record.WireGuardKey != s.Record.WireGuardKey {
-		l.proved, l.told, l.asked = false, nil, [len(l.asked)]ask{}
+		l.proved, l.told, l.asked, l.learned = false, nil, [len(l.asked)]ask{}, netip.AddrPort{}
 	}
 	if old.Record.WireGuardKey != s.Record.WireGuardKey || old.Record.Away {
 		l.since, l.quiet, l.nextAsk = now, quiet, quiet
@@ -202,6 +202,21 @@ func handshakesOnly(n int64) bool {
 		}
 	}
 	return false
+}
+
+// learned is where a peer answered in the last run, and with which key.
+type learned struct {
+	endpoint netip.AddrPort
+	key      identity.Bytes32
+}
+
+// with returns the endpoint, if it was a record's key that answered there: with
+// another one a node has proved nothing.
+func (l learned) with(s *identity.Signed) netip.AddrPort {
+	if l.key != s.Record.WireGuardKey {
+		return netip.AddrPort{}
+	}
+	return l.endpoint
 }
 
 // learn takes the endpoint in use as the first to try at the next start, and

@@ -73,11 +73,11 @@ type Machine struct {
 	links     map[string]*link // of everyone in the device, by node
 	names     []string         // of links, sorted
 	byIP      map[netip.Addr]string
-	learned   map[string]netip.AddrPort // endpoints remembered from the last run
-	clashes   map[string]string         // last logged, by node
-	contested map[string]bool           // nodes whose WireGuard key others claim, too
-	doubted   map[string]time.Time      // when they have had their turn, see contest
-	turns     map[string]turn           // of those who are in the device, see contest
+	learned   map[string]learned   // where peers answered in the last run
+	clashes   map[string]string    // last logged, by node
+	contested map[string]bool      // nodes whose WireGuard key others claim, too
+	doubted   map[string]time.Time // when they have had their turn, see contest
+	turns     map[string]turn      // of those who are in the device, see contest
 	began     time.Time
 	conflicts map[string]Digest // of records refused as conflicts, by node
 	states    map[string]State  // last reported, by node
@@ -111,7 +111,7 @@ func New(cfg Config, now time.Time) (*Machine, error) {
 	m := &Machine{
 		cfg: cfg, roots: cfg.Roots, grant: grant, publicKey: [32]byte(key.PublicKey().Bytes()),
 		timing: cfg.Timing.WithDefaults(), rand: cfg.Rand, now: now,
-		book: newBook(), links: map[string]*link{}, byIP: map[netip.Addr]string{}, learned: map[string]netip.AddrPort{},
+		book: newBook(), links: map[string]*link{}, byIP: map[netip.Addr]string{}, learned: map[string]learned{},
 		clashes: map[string]string{}, doubted: map[string]time.Time{}, turns: map[string]turn{}, began: now, conflicts: map[string]Digest{}, states: map[string]State{},
 		wants: newWants(), gossip: newGossip(cfg.Boot), eviction: eviction{held: map[string]bool{}}, pushes: map[uint64]func([]string){}, goodbyes: map[uint64]goodbye{},
 		gone: map[string]error{}, debts: map[string]*debt{},

@@ -49,7 +49,8 @@ func (m *Machine) save() {
 func (m *Machine) remembered() []Remembered {
 	ps := make([]Remembered, 0, len(m.book.records))
 	for _, name := range sorted(m.book.records) {
-		r := Remembered{Envelope: m.book.records[name].Envelope, Endpoint: m.learned[name]}
+		s := m.book.records[name]
+		r := Remembered{Envelope: s.Envelope, Endpoint: m.learned[name].with(s)}
 		if l := m.links[name]; l != nil {
 			r.Endpoint = l.learned
 		}

@@ -28,7 +28,7 @@ func (e Start) apply(m *Machine) {
 		}
 		m.book.add(s)
 		if sendable(p.Endpoint, m.where.overlay) {
-			m.learned[s.Grant.Node] = p.Endpoint
+			m.learned[s.Grant.Node] = learned{p.Endpoint, s.Record.WireGuardKey}
 		}
 	}
 	m.publish(standingHere, 0, func(err error) {
@@ -71,7 +71,7 @@ func (Opened) apply(m *Machine) {
 	if len(m.links) > 0 {
 		m.joiner.next = m.now.Add(m.timing.Introducers)
 	}
-	m.gossip.next = m.now
+	m.gossip.next, m.gossip.opened = m.now, m.now
 	m.found()
 	m.wakeUp()
 }

@@ -130,9 +130,10 @@ func (w *World) back(n *Node) {
 		n.disk = n.past[w.rand.IntN(len(n.past))]
 	case k < 8:
 		n.disk = w.corrupt(n.disk)
-	case len(n.disk.saved.Peers) > 5 && !n.disk.spoiled && len(n.certs) == 1 && n.intro == "" && k < 14:
+	case len(n.disk.saved.Peers) > 5 && !n.disk.spoiled && len(n.certs) == 1 && n.intro == "" && !n.everLeft && k < 14:
 		// It knows whom to call, and they know it, so its clock may be wrong. With
-		// another address it would need an introducer, which wants a right clock.
+		// another address, or once it has said that it leaves, it would need an
+		// introducer, which wants a right clock.
 		n.skew = w.bigSkew()
 	}
 	w.after(w.seconds(0, int(maxBack/time.Second)), func() {
