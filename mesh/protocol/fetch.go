@@ -54,7 +54,10 @@ func (m *Machine) fetchPlan() (batches map[string][]string, next time.Duration) 
 // batch puts a want into the batch of someone who may have it, and returns
 // when to look at it again.
 func (m *Machine) batch(batches map[string][]string, up []string, node string, w *want) time.Duration {
-	source := m.pickSource(w.sources, up)
+	source := w.turn
+	if w.turn = ""; !slices.Contains(up, source) {
+		source = m.pickSource(w.sources, up)
+	}
 	full := len(batches[source]) >= maxNames || len(batches[source]) == 0 && len(m.wants.asking) >= maxAsked
 	if source == "" || full {
 		return fetchEvery

@@ -20,22 +20,23 @@ type gossip struct {
 	soon    bool                     // next was moved forward
 	joining bool
 	again   bool      // a peer came up while joining
-	opened  time.Time // when it could be joined first
+	since   time.Time // syncs count from here
 	synced  int       // how many of syncs were done
 }
 
-// syncs is when, after its start, a node joins gossip with a random member once
-// more, to hear what that one has of everyone. Who became a member while this
-// node came up was told to everyone but it, and memberlist's own rounds are half
-// a minute apart, and may meet a liar.
+// syncs is when, after its start and after a peer that was lost is back, a node
+// joins gossip with a random member once more, to hear what that one has of
+// everyone. Who became a member while this node was out of reach was told to
+// everyone but it, and memberlist's own rounds are half a minute apart, and may
+// meet a liar.
 var syncs = [...]time.Duration{8 * time.Second, 16 * time.Second, 32 * time.Second}
 
 // sync is when that is due next, zero if it was done.
 func (m *Machine) sync() time.Time {
-	if m.gossip.synced == len(syncs) || m.gossip.opened.IsZero() {
+	if m.gossip.synced == len(syncs) || m.gossip.since.IsZero() {
 		return time.Time{}
 	}
-	return m.gossip.opened.Add(syncs[m.gossip.synced])
+	return m.gossip.since.Add(syncs[m.gossip.synced])
 }
 
 // gossipStart is one start of a node, and so one name that memberlist knows.
@@ -207,6 +208,18 @@ func (m *Machine) joinGossip() {
 	m.rand.Shuffle(len(lost), func(i, j int) { lost[i], lost[j] = lost[j], lost[i] })
 	m.gossip.next, m.gossip.joining = time.Time{}, true
 	m.do(JoinGossip{lost[:min(len(lost), 3)]})
+}
+
+// healed: a peer that was lost is back.
+func (m *Machine) healed() {
+	g := &m.gossip
+	if g.synced < len(syncs) {
+		return
+	}
+	g.since, g.synced = m.now, 0
+	if !g.next.IsZero() {
+		g.next = earlier(g.next, m.sync())
+	}
 }
 
 // apply implements Event.

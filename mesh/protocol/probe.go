@@ -248,7 +248,7 @@ func (e EchoReceived) apply(m *Machine) {
 			m.askBack(l)
 		}
 	case EchoAnswer:
-		was := l.up()
+		was, before := l.up(), !l.answer.IsZero()
 		ours := l.answered(e.Echo.Nonce, m.now, m.echoEvery())
 		if ours && was {
 			m.pace.trip = smooth(m.pace.trip, l.rtt)
@@ -260,6 +260,9 @@ func (e EchoReceived) apply(m *Machine) {
 			}
 			m.wakeUp()
 			m.lonely()
+			if before {
+				m.healed()
+			}
 		}
 		if l.confirm {
 			m.wakeUp() // the device says from where it came

@@ -18,7 +18,8 @@ type wants struct {
 // want is a record, or a revocation list, that is known to exist elsewhere.
 type want struct {
 	digest  Digest
-	sources []string // nodes that have it
+	sources []string // nodes that have it, as they say; the last few
+	turn    string   // of these, whom to ask next; empty: any
 	tries   int
 	next    time.Time
 	index   int
@@ -80,9 +81,11 @@ func (m *Machine) want(node string, d Digest, source string) {
 	if d.Version > w.digest.Version {
 		w.digest, w.tries = d, 0
 	}
-	if !slices.Contains(w.sources, source) && len(w.sources) < 4 {
-		w.sources = append(w.sources, source)
-		if l := m.links[source]; w.tries > 0 && l != nil && l.up() { // the others were asked in vain
+	if !slices.Contains(w.sources, source) {
+		w.sources = append(w.sources[max(0, len(w.sources)-3):], source)
+		if l := m.links[source]; w.tries > 0 && l != nil && l.up() {
+			// The others were asked in vain, they may lie: it has its turn.
+			w.turn, w.tries = source, min(w.tries, maxWantTries-1)
 			w.next = earlier(w.next, m.now.Add(fetchEvery))
 		}
 	}

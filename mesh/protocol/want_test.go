@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/cbnet-io/cbnet/identity"
@@ -39,5 +40,29 @@ func TestNewSourceIsAskedSoon(t *testing.T) {
 	m.want("x", Digest{Version: 1}, "c")
 	if got := w.next.Sub(m.now); got > fetchEvery {
 		t.Errorf("asked in %s, want within %s", got, fetchEvery)
+	}
+}
+
+// However often liars were asked in vain for a record that they invented, one
+// that has a true one is asked next.
+func TestLiarsDoNotHideARecord(t *testing.T) {
+	var peers []*identity.Signed
+	for i, name := range []string{"b", "c", "d", "e", "f"} {
+		peers = append(peers, peerOf(name, fmt.Sprintf("10.66.0.%d", 2+i)))
+	}
+	m := machineWith(identity.Record{}, peers...)
+	m.roots, m.wants = newAuthority(t).roots, newWants()
+	for _, l := range m.links {
+		l.answer = t0
+	}
+	for _, liar := range []string{"b", "c", "d", "e"} {
+		m.want("x", Digest{Version: 1 << 60}, liar)
+	}
+	w := m.wants.byNode["x"]
+	w.tries, w.next = maxWantTries, m.now.Add(fetchEvery<<maxWantTries)
+	m.want("x", Digest{Version: 7}, "f")
+	m.now = m.now.Add(fetchEvery)
+	if batches, _ := m.fetchPlan(); !slices.Equal(batches["f"], []string{"x"}) {
+		t.Errorf("asked %v, want f", batches)
 	}
 }
