@@ -113,6 +113,9 @@ func (m *Machine) openRecord(envelope []byte) (*identity.Signed, error) {
 func (m *Machine) admitPeer(s *identity.Signed, source string) bool {
 	v := m.book.add(s)
 	m.count(MetricRecords, string(v))
+	if v == verdictNewer && s.Record.Left && source != s.Grant.Node {
+		m.showLeft(s)
+	}
 	if v == verdictConflict && m.conflicts[s.Grant.Node] != digestOf(s) {
 		m.conflicts[s.Grant.Node] = digestOf(s)
 		m.warn("record refused", "peer", s.Grant.Node, "source", source, "version", s.Record.Version,
@@ -123,6 +126,16 @@ func (m *Machine) admitPeer(s *identity.Signed, source string) bool {
 		m.correct(source, s)
 	}
 	return v == verdictNew || v == verdictNewer
+}
+
+// showLeft sends a node that answers a record of its own that says it has left.
+// If it has lost its state it does not know that record, nor that it is about to
+// be dropped by everyone who hears of it; it makes a newer one.
+func (m *Machine) showLeft(s *identity.Signed) {
+	n := Notice{s.Envelope}
+	if l := m.links[s.Grant.Node]; l != nil && m.opened && l.up() && n.size() <= maxNotice {
+		m.do(SendNotice{s.Grant.IP, n})
+	}
 }
 
 // correct hands a member that holds a record of an earlier certificate, with a

@@ -8,7 +8,9 @@ import (
 
 // contestFor is how long a node may take to answer with a WireGuard key that
 // another claims, too, before the other one has its turn: the true owner may be
-// the one that was kept out, and it can prove nothing from there.
+// the one that was kept out, and it can prove nothing from there. It is half to
+// one and a half of that, by chance: where each of two nodes has the other's key
+// contested, their turns must not pass each other by for ever.
 const contestFor = 10 * time.Second
 
 // claim says how good a node's claim of a WireGuard key is: 0 is best, for those
@@ -26,8 +28,8 @@ func (m *Machine) claim(s *identity.Signed) int64 {
 
 // turn is how long a node has had a WireGuard key that others claim, too.
 type turn struct {
-	key   identity.Bytes32
-	since time.Time
+	key  identity.Bytes32
+	ends time.Time
 }
 
 // contest gives the next claimant of a WireGuard key its turn, where the present
@@ -42,8 +44,8 @@ func (m *Machine) contest() {
 		}
 		key := l.signed.Record.WireGuardKey
 		if t, ok := m.turns[node]; !ok || t.key != key {
-			m.turns[node] = turn{key, m.now}
-		} else if m.now.Sub(t.since) >= contestFor {
+			m.turns[node] = turn{key, m.now.Add(contestFor/2 + m.upTo(contestFor))}
+		} else if !m.now.Before(t.ends) {
 			delete(m.turns, node)
 			m.doubted[node] = m.now
 			turned = true

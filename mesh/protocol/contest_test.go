@@ -18,10 +18,10 @@ func TestContest(t *testing.T) {
 		prove string        // answers with the key while it is in the device
 		want  []string      // who has the key after each step
 	}{
-		{name: "the later certificate first, then in turns", after: contestFor, want: []string{"c", "b", "c", "b"}},
-		{name: "not before its time is over", after: contestFor/2 - time.Second, want: []string{"c", "c", "c", "b"}},
-		{name: "whoever has proved it keeps it", after: contestFor, prove: "c", want: []string{"c", "c", "c"}},
-		{name: "the true owner has its turn, and keeps it", after: contestFor, prove: "b", want: []string{"c", "b", "b", "b"}},
+		{name: "the later certificate first, then in turns", after: contestFor * 3 / 2, want: []string{"c", "b", "c", "b"}},
+		{name: "not before its time is over", after: contestFor/2 - time.Second, want: []string{"c", "c"}},
+		{name: "whoever has proved it keeps it", after: contestFor * 3 / 2, prove: "c", want: []string{"c", "c", "c"}},
+		{name: "the true owner has its turn, and keeps it", after: contestFor * 3 / 2, prove: "b", want: []string{"c", "b", "b", "b"}},
 	}
 	for _, tt := range tests {
 		m := machineWith(identity.Record{})
@@ -47,5 +47,34 @@ func TestContest(t *testing.T) {
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
+	}
+}
+
+// TestTurnsDiffer: turns are of different lengths.
+func TestTurnsDiffer(t *testing.T) {
+	a := newAuthority(t)
+	m := machineWith(identity.Record{})
+	m.roots, m.began = a.roots, t0
+	m.doubted, m.turns, m.clashes = map[string]time.Time{}, map[string]turn{}, map[string]string{}
+	now := time.Now()
+	m.book.put(a.record("b", 2, 7, now, identity.Record{}))
+	m.book.put(a.record("c", 3, 7, now, identity.Record{}))
+	m.now = now
+	m.refresh(nil)
+	lengths := map[time.Duration]bool{}
+	for range 10 {
+		m.contest()
+		for _, turn := range m.turns {
+			length := turn.ends.Sub(m.now)
+			if length < contestFor/2 || length > contestFor*3/2 {
+				t.Errorf("a turn of %s", length)
+			}
+			lengths[length] = true
+			m.now = turn.ends
+		}
+		m.contest()
+	}
+	if len(lengths) < 9 {
+		t.Errorf("%d lengths of 10 turns", len(lengths))
 	}
 }

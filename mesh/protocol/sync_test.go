@@ -17,7 +17,11 @@ func TestSync(t *testing.T) {
 	m.gossip.since = m.now
 	var got []time.Duration
 	start, healed := t0, false
-	for m.rest(); m.now.Sub(t0) < 5*time.Minute; {
+	m.rest()
+	for looks := 0; m.now.Sub(t0) < 5*time.Minute; looks++ {
+		if looks > 100 {
+			t.Fatalf("looks again and again at %s", m.now.Sub(t0))
+		}
 		if !healed && m.now.Sub(t0) > 2*time.Minute {
 			m.healed()
 			m.healed() // of many peers at once
@@ -66,6 +70,39 @@ func TestCorrect(t *testing.T) {
 		nodes, records := targets(sent[Push](m))
 		if want := tt.want; want != slices.Equal(nodes, []string{"a"}) || want != slices.Equal(records, []string{string(inForce.Envelope)}) {
 			t.Errorf("%s: pushed %d records to %v, want it %v", name, len(records), nodes, want)
+		}
+	}
+}
+
+// TestShowLeft: a node that answers is shown that it has left, as others say, and
+// nobody else is.
+func TestShowLeft(t *testing.T) {
+	a := newAuthority(t)
+	for name, tt := range map[string]struct {
+		version uint64
+		left    bool
+		source  string
+		up      []string
+		want    bool
+	}{
+		"it answers":               {2, true, "a", []string{"a", "b"}, true},
+		"it does not answer":       {2, true, "a", []string{"a"}, false},
+		"it said so itself":        {2, true, "b", []string{"a", "b"}, false},
+		"an older record":          {1, true, "a", []string{"a", "b"}, false},
+		"a newer one, and is here": {2, false, "a", []string{"a", "b"}, false},
+	} {
+		b := a.record("b", 3, 7, time.Now(), identity.Record{Version: 1})
+		m := busyMachine([]*identity.Signed{peerOf("a", "10.66.0.2"), b}, tt.up...)
+		m.wants, m.conflicts = newWants(), map[string]Digest{}
+		s := *b
+		s.Record.Version, s.Record.Left, s.Envelope, s.Hash = tt.version, tt.left, []byte("shown"), [32]byte{1}
+		if tt.version == 1 {
+			s.Hash = b.Hash
+		}
+		m.admitPeer(&s, tt.source)
+		got := sent[SendNotice](m)
+		if (len(got) == 1 && string(got[0].Notice.Envelope) == "shown" && got[0].To == b.Grant.IP) != tt.want || !tt.want && len(got) > 0 {
+			t.Errorf("%s: sent %+v, want it %v", name, got, tt.want)
 		}
 	}
 }
