@@ -138,13 +138,13 @@ func (m *Machine) showLeft(s *identity.Signed) {
 	}
 }
 
-// correct hands a member that holds a record of an earlier certificate, with a
-// higher version, the one in force. By its version it takes that for older and
+// correct owes a member that holds a record of an earlier certificate, with a
+// higher version, the one in force, for when it is heard next. By its version it takes that for older and
 // does not ask for it: a node that has lost its state counts from its clock.
 func (m *Machine) correct(member string, s *identity.Signed) {
 	node := s.Grant.Node
-	if l := m.links[member]; l != nil && member != node && m.reaches(l) && s.Record.Version > m.book.records[node].Record.Version {
-		m.hand([]string{member}, []string{node}, maxTells)
+	if member != node && s.Record.Version > m.book.records[node].Record.Version {
+		m.owe(member, []string{node}, maxTells-1)
 	}
 }
 

@@ -37,7 +37,7 @@ func (m *Machine) fetchPlan() (batches map[string][]string, next time.Duration) 
 	for _, node := range slices.Clone(m.wants.order) {
 		w := m.wants.byNode[node]
 		wait := w.next.Sub(m.now)
-		if wait <= 0 && w.tries >= maxWantTries {
+		if wait <= 0 && (w.tries >= maxWantTries || w.asked >= maxAsks) {
 			m.wants.drop(node)
 			continue
 		}
@@ -55,14 +55,19 @@ func (m *Machine) fetchPlan() (batches map[string][]string, next time.Duration) 
 // when to look at it again.
 func (m *Machine) batch(batches map[string][]string, up []string, node string, w *want) time.Duration {
 	source := w.turn
-	if w.turn = ""; !slices.Contains(up, source) {
+	switch {
+	case source != "" && m.wants.asking[source]:
+		return fetchEvery // it is busy, but not for long
+	case !slices.Contains(up, source):
 		source = m.pickSource(w.sources, up)
 	}
 	full := len(batches[source]) >= maxNames || len(batches[source]) == 0 && len(m.wants.asking) >= maxAsked
 	if source == "" || full {
 		return fetchEvery
 	}
+	w.turn = ""
 	w.tries++
+	w.asked++
 	wait := fetchEvery << w.tries
 	w.next = m.now.Add(wait)
 	batches[source] = append(batches[source], node)

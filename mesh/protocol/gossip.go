@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"time"
@@ -16,27 +17,53 @@ type gossip struct {
 	starts  map[string][]gossipStart // of each node that gossip may keep
 	alive   map[string]bool          // gossip names
 	held    map[uint64]string        // nodes of these, by the hash of the name
-	next    time.Time                // to look for those who are lost; zero while joining
+	next    time.Time                // to look for those who are lost, or to sync; zero while joining
 	soon    bool                     // next was moved forward
 	joining bool
 	again   bool      // a peer came up while joining
-	since   time.Time // syncs count from here
-	synced  int       // how many of syncs were done
+	met     bool      // a peer has come up in this run
+	syncAt  time.Time // of the next sync; zero if none is to come
+	synced  int       // of the present series
+	resync  bool      // another series follows it
 }
 
-// syncs is when, after its start and after a peer that was lost is back, a node
-// joins gossip with a random member once more, to hear what that one has of
-// everyone. Who became a member while this node was out of reach was told to
-// everyone but it, and memberlist's own rounds are half a minute apart, and may
-// meet a liar.
-var syncs = [...]time.Duration{8 * time.Second, 16 * time.Second, 32 * time.Second}
+// syncs are the pauses before a node joins gossip with a random member more, to
+// hear what that one has of everyone: after its first peer came up, and after one
+// did that was lost. Who became a member while this node was out of reach was
+// told to everyone but it, and memberlist's own rounds are half a minute apart or
+// more, and may meet a liar. In a larger mesh the pauses are longer, as
+// memberlist's are.
+var syncs = [...]time.Duration{8 * time.Second, 8 * time.Second, 16 * time.Second}
 
-// sync is when that is due next, zero if it was done.
-func (m *Machine) sync() time.Time {
-	if m.gossip.synced == len(syncs) || m.gossip.since.IsZero() {
-		return time.Time{}
+// lostFor is how long a peer must have been silent that syncs follow its return:
+// shorter than that, what was pushed meanwhile is pushed again.
+const lostFor = 5 * time.Second
+
+// planSync sets when the next sync is.
+func (m *Machine) planSync() {
+	g := &m.gossip
+	if g.synced == len(syncs) {
+		g.syncAt, g.synced = time.Time{}, 0
+		if !g.resync {
+			return
+		}
+		g.resync = false
 	}
-	return m.gossip.since.Add(syncs[m.gossip.synced])
+	pause := syncs[g.synced] * time.Duration(1+bits.Len(uint(len(m.names))/32))
+	g.syncAt = m.now.Add(pause + m.upTo(pause/4))
+}
+
+// healed has syncs follow: the first peer is up, or one that was lost.
+func (m *Machine) healed() {
+	g := &m.gossip
+	if !g.syncAt.IsZero() {
+		g.resync = true
+		return
+	}
+	m.planSync()
+	if !g.next.IsZero() {
+		g.next = earlier(g.next, g.syncAt)
+	}
 }
 
 // gossipStart is one start of a node, and so one name that memberlist knows.
@@ -173,7 +200,8 @@ func (m *Machine) inGossip() map[string]bool {
 }
 
 // joinGossip joins with up to three members that can be reached and are not in
-// gossip: a single one may be a liar that tells of nobody.
+// gossip: a single one may be a liar that tells of nobody. When a sync is due, it
+// joins with one more, whoever that is.
 func (m *Machine) joinGossip() {
 	m.gossip.soon = false
 	switch {
@@ -195,9 +223,13 @@ func (m *Machine) joinGossip() {
 			}
 		}
 	}
-	if s := m.sync(); !s.IsZero() && !m.now.Before(s) {
-		m.gossip.synced++
-		if len(lost) == 0 && len(up) > 0 {
+	m.rand.Shuffle(len(lost), func(i, j int) { lost[i], lost[j] = lost[j], lost[i] })
+	lost = lost[:min(len(lost), 3)]
+	if g := &m.gossip; !g.syncAt.IsZero() && !m.now.Before(g.syncAt) {
+		g.synced++
+		m.planSync()
+		up = slices.DeleteFunc(up, func(a netip.AddrPort) bool { return slices.Contains(lost, a) })
+		if len(up) > 0 {
 			lost = append(lost, up[m.rand.IntN(len(up))])
 		}
 	}
@@ -205,21 +237,8 @@ func (m *Machine) joinGossip() {
 		m.rest()
 		return
 	}
-	m.rand.Shuffle(len(lost), func(i, j int) { lost[i], lost[j] = lost[j], lost[i] })
 	m.gossip.next, m.gossip.joining = time.Time{}, true
-	m.do(JoinGossip{lost[:min(len(lost), 3)]})
-}
-
-// healed: a peer that was lost is back.
-func (m *Machine) healed() {
-	g := &m.gossip
-	if g.synced < len(syncs) {
-		return
-	}
-	g.since, g.synced = m.now, 0
-	if !g.next.IsZero() {
-		g.next = earlier(g.next, m.sync())
-	}
+	m.do(JoinGossip{lost})
 }
 
 // apply implements Event.
@@ -239,8 +258,8 @@ func (m *Machine) rest() {
 		wait /= 6
 	}
 	m.gossip.next = m.now.Add(wait)
-	if s := m.sync(); !s.IsZero() {
-		m.gossip.next = earlier(m.gossip.next, laterOf(s, m.now))
+	if at := m.gossip.syncAt; !at.IsZero() {
+		m.gossip.next = earlier(m.gossip.next, at)
 	}
 }
 

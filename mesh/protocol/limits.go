@@ -41,6 +41,8 @@ const (
 	maxAsked = 16
 	// maxWantTries is how often a record is asked for before the hint is dropped.
 	maxWantTries = 8
+	// maxAsks is how often in all, whoever says that it has it.
+	maxAsks = 4 * maxWantTries
 	// fetchEvery is the least time between two fetches of one node's record.
 	fetchEvery = 100 * time.Millisecond
 	// maxRefusals is how often the device is set again at once without the

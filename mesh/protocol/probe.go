@@ -248,7 +248,7 @@ func (e EchoReceived) apply(m *Machine) {
 			m.askBack(l)
 		}
 	case EchoAnswer:
-		was, before := l.up(), !l.answer.IsZero()
+		was, before := l.up(), l.answer
 		ours := l.answered(e.Echo.Nonce, m.now, m.echoEvery())
 		if ours && was {
 			m.pace.trip = smooth(m.pace.trip, l.rtt)
@@ -260,7 +260,8 @@ func (e EchoReceived) apply(m *Machine) {
 			}
 			m.wakeUp()
 			m.lonely()
-			if before {
+			if !m.gossip.met || !before.IsZero() && m.now.Sub(before) > lostFor {
+				m.gossip.met = true
 				m.healed()
 			}
 		}

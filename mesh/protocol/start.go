@@ -71,7 +71,7 @@ func (Opened) apply(m *Machine) {
 	if len(m.links) > 0 {
 		m.joiner.next = m.now.Add(m.timing.Introducers)
 	}
-	m.gossip.next, m.gossip.since = m.now, m.now
+	m.gossip.next = m.now
 	m.found()
 	m.wakeUp()
 }

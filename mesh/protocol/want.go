@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -20,7 +21,8 @@ type want struct {
 	digest  Digest
 	sources []string // nodes that have it, as they say; the last few
 	turn    string   // of these, whom to ask next; empty: any
-	tries   int
+	tries   int      // in a row; whoever is new as a source takes some back
+	asked   int      // in all
 	next    time.Time
 	index   int
 }
@@ -85,7 +87,7 @@ func (m *Machine) want(node string, d Digest, source string) {
 		w.sources = append(w.sources[max(0, len(w.sources)-3):], source)
 		if l := m.links[source]; w.tries > 0 && l != nil && l.up() {
 			// The others were asked in vain, they may lie: it has its turn.
-			w.turn, w.tries = source, min(w.tries, maxWantTries-1)
+			w.turn, w.tries = cmp.Or(w.turn, source), min(w.tries, maxWantTries-1)
 			w.next = earlier(w.next, m.now.Add(fetchEvery))
 		}
 	}
