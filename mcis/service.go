@@ -82,7 +82,7 @@ func (s *Service) Apply(ctx context.Context, spec Spec) (Status, error) {
 		if err != nil {
 			return Status{}, err
 		}
-		st, err := s.Status(ctx, spec.Name) // before its run goes on: the run as accepted
+		st, err := s.Status(ctx, spec.Name) // as accepted, unless an older run takes it up already
 		if kick {
 			s.kick(spec.Name)
 		}

@@ -137,7 +137,7 @@ func (s *Service) checkKey(ctx context.Context, spec *Spec) (Faults, error) {
 	var faults Faults
 	done := make(map[string]bool)
 	for _, g := range spec.Groups {
-		if spec.SSHKey == "" || done[g.Cloud] {
+		if cloud.CheckSSHKey(spec.SSHKey) != nil || done[g.Cloud] { // none, or reported elsewhere: it may be a private one
 			continue
 		}
 		done[g.Cloud] = true

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,22 +21,25 @@ import (
 // type that the driver's cloud takes, or of one that it does not.
 func newKey(t testing.TB, d cloud.Driver, taken bool) string {
 	t.Helper()
-	types := []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256}
+	types := []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoRSA}
 	if k, ok := cloud.As[cloud.KeyTypes](d); ok {
 		types = slices.DeleteFunc(types, func(kind string) bool { return slices.Contains(k.SSHKeyTypes(), kind) != taken })
 	}
-	var public crypto.PublicKey
+	if len(types) == 0 {
+		t.Skip("no type of key is such a one")
+	}
+	var private crypto.Signer
 	var err error
-	if types[0] == ssh.KeyAlgoED25519 {
-		public, _, err = ed25519.GenerateKey(rand.Reader)
-	} else {
-		var private *ecdsa.PrivateKey
+	switch types[0] {
+	case ssh.KeyAlgoED25519:
+		_, private, err = ed25519.GenerateKey(rand.Reader)
+	case ssh.KeyAlgoECDSA256:
 		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		fatal(t, "key", err)
-		public = &private.PublicKey
+	default:
+		private, err = rsa.GenerateKey(rand.Reader, 2048)
 	}
 	fatal(t, "key", err)
-	key, err := ssh.NewPublicKey(public)
+	key, err := ssh.NewPublicKey(private.Public())
 	fatal(t, "key", err)
 	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) + " suite@cbnet"
 }

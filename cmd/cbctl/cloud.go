@@ -39,10 +39,10 @@ own format, and are kept sealed on the server:
   alibaba    the Aliyun CLI's config.json
   aws        a shared credentials file
   azure      a service principal's JSON, as az ad sp create-for-rbac --sdk-auth writes it
-  gcp        a service account's key file
+  gcp        a service account's key file, or an authorized user's
   openstack  a clouds.yaml
 
-Without a file the server uses what its own environment has (not for openstack).`,
+Without a file the server uses what its own environment has.`,
 		Args: args(1, "a name for the account"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains(providers, spec.Provider) {

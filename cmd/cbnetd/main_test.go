@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 // finds bundles and tokens of one mesh in its folder.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:   "testdata",
+		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // with -race a program ends a second late otherwise
 			return credentials(e.WorkDir)

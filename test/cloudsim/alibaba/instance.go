@@ -96,7 +96,7 @@ func (c *call) boot(i *instance) error {
 		return err
 	}
 	return c.opts.Fabric.StartVM(c.ctx, fabric.VM{
-		ID: i.id, Cloud: "alibaba", Hostname: i.host, NetworkID: i.vpc, PrivateIP: i.ip, Subnet: s.cidr, MAC: i.mac,
+		ID: i.id, Cloud: Name, Hostname: i.host, NetworkID: i.vpc, PrivateIP: i.ip, Subnet: s.cidr, MAC: i.mac,
 		Datasource: "AliYun", Product: "Alibaba Cloud ECS", Metadata: c.metadata(c.r, i.id),
 	})
 }

@@ -184,7 +184,7 @@ func (c *call) boot(i *instance) error {
 	}
 	host, _, _ := strings.Cut(c.r.dnsName(e.ip), ".")
 	return c.opts.Fabric.StartVM(c.ctx, fabric.VM{
-		ID: i.id, Cloud: "aws", Hostname: host, NetworkID: e.vpc, PrivateIP: e.ip, Subnet: s.cidr, MAC: e.mac,
+		ID: i.id, Cloud: Name, Hostname: host, NetworkID: e.vpc, PrivateIP: e.ip, Subnet: s.cidr, MAC: e.mac,
 		Datasource: "Ec2", Metadata: c.metadata(c.r, i.id),
 	})
 }

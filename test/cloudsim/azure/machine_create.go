@@ -122,7 +122,7 @@ func (c *call) boot(m *machine, v *nic) error {
 	}
 	host := or(m.sent.OSProfile.ComputerName, m.name)
 	err := c.opts.Fabric.StartVM(c.ctx, fabric.VM{
-		ID: m.guid, Cloud: "azure", Hostname: host, NetworkID: n.key(), PrivateIP: v.ip, Subnet: s.cidr, MAC: v.mac,
+		ID: m.guid, Cloud: Name, Hostname: host, NetworkID: n.key(), PrivateIP: v.ip, Subnet: s.cidr, MAC: v.mac,
 		Datasource: "Azure", Seed: map[string][]byte{"ovf-env.xml": m.ovf(host)}, Product: "Virtual Machine", Metadata: c.metadata(m.key()),
 	})
 	m.booted = m.booted || err == nil

@@ -64,8 +64,8 @@ type Options struct {
 
 	// Times returns, for the machines of one cloud ([VM.Cloud]), what stands in
 	// for BootTime, and how long a deleted machine stays in StateTerminating
-	// after it went down. It is asked at every start and every deletion. Nil =
-	// BootTime, and no longer than it takes.
+	// after it went down. It is asked when a machine is started and when it is
+	// down. Nil = BootTime, and no longer than it takes.
 	Times func(cloud string) (boot, removal time.Duration)
 
 	// Log gets what happens; nil = nothing.

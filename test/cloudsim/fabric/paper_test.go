@@ -15,13 +15,7 @@ import (
 // paper opens a fabric without machines.
 func paper(t *testing.T, boot time.Duration) *fabric.Fabric {
 	t.Helper()
-	f := simtest.Paper(t, boot)
-	t.Cleanup(func() {
-		if err := f.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return f
+	return simtest.Paper(t, boot)
 }
 
 func vm(id, ip string) fabric.VM {
@@ -101,7 +95,7 @@ func TestTimes(t *testing.T) {
 			return time.Since(start)
 		}
 		slow, quick := vm("slow", "10.0.1.5"), vm("quick", "10.0.1.6")
-		slow.Cloud = "slow"
+		slow.Cloud, quick.Cloud = "slow", "quick"
 		for _, s := range []struct {
 			name string
 			got  time.Duration

@@ -67,7 +67,7 @@ func (f *Fabric) StartVM(_ context.Context, v VM) error {
 	if n == nil {
 		return fmt.Errorf("network %s of machine %s: %w", v.NetworkID, v.ID, ErrNotFound)
 	}
-	if err := v.complete(n); err != nil {
+	if err := f.complete(&v, n); err != nil {
 		return err
 	}
 	for id, o := range f.vms {
@@ -92,9 +92,12 @@ func (f *Fabric) StartVM(_ context.Context, v VM) error {
 }
 
 // complete checks a VM against its network and fills in what it left out.
-func (v *VM) complete(n *network) error {
+func (f *Fabric) complete(v *VM, n *network) error {
 	if v.ID == "" {
 		return fmt.Errorf("machine %s: wants an id", v.Hostname)
+	}
+	if f.opts.Times != nil && v.Cloud == "" {
+		return fmt.Errorf("machine %s: wants the name of its cloud", v.ID)
 	}
 	if v.Agent == "" && !slices.Contains(datasources, v.Datasource) {
 		return fmt.Errorf("machine %s: datasource %q: want one of %v", v.ID, v.Datasource, datasources)

@@ -64,7 +64,7 @@ func (c *call) boot(i *instance) error {
 		return err
 	}
 	return c.opts.Fabric.StartVM(c.ctx, fabric.VM{
-		ID: i.key(), Cloud: "gcp", Hostname: i.name, NetworkID: i.subnet.fabricID(), PrivateIP: i.ip, Subnet: i.subnet.cidr, MAC: i.mac(),
+		ID: i.key(), Cloud: Name, Hostname: i.name, NetworkID: i.subnet.fabricID(), PrivateIP: i.ip, Subnet: i.subnet.cidr, MAC: i.mac(),
 		Datasource: "GCE", Agent: c.agent(i), Product: "Google Compute Engine", Metadata: c.p.metadataService(i),
 	})
 }

@@ -218,7 +218,7 @@ func (c *call) boot(s *server) error {
 	}
 	sub, _ := c.subnets.Get(p.subnet)
 	err := c.opts.Fabric.StartVM(c.ctx, fabric.VM{
-		ID: s.id, Cloud: "openstack", Hostname: hostname(s.name), NetworkID: p.subnet, PrivateIP: p.ip, Subnet: sub.cidr, MAC: p.mac,
+		ID: s.id, Cloud: Name, Hostname: hostname(s.name), NetworkID: p.subnet, PrivateIP: p.ip, Subnet: sub.cidr, MAC: p.mac,
 		Datasource: "OpenStack", Metadata: c.metadata(s.id),
 	})
 	s.booted = s.booted || err == nil
