@@ -29,8 +29,10 @@ func (m *Machine) applyList(signed []byte, source string) (changed bool, err err
 	if m.roots.Revoked(m.cfg.Certificate) {
 		m.log.Error("this node's own certificate is revoked: it stops, and the others refuse it")
 	}
-	m.refresh(nil)
-	m.setDevice()
+	if m.self != nil { // else this node is about to start, with the list
+		m.refresh(nil)
+		m.setDevice()
+	}
 	return true, nil
 }
 

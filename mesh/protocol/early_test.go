@@ -1,0 +1,71 @@
+package protocol
+
+import (
+	"crypto/ed25519"
+	crand "crypto/rand"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/cbnet-io/cbnet/identity"
+	"github.com/cbnet-io/cbnet/overlay"
+)
+
+// TestOrdersBeforeTheStart: an order that comes before this node has a record of
+// its own, which waits for the disk, is carried out or waits, too.
+func TestOrdersBeforeTheStart(t *testing.T) {
+	a := newAuthority(t)
+	now := time.Now()
+	peer := a.record("b", 2, 2, now, identity.Record{})
+	list, err := a.ca.SignRevocations(identity.RevocationList{
+		Number: 1, Issued: now, Entries: []identity.Revoked{{Node: "b", Serial: identity.SerialOf(peer.Certificate), Expires: now.Add(48 * time.Hour)}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		order Event
+		early bool // before Start, too
+	}{
+		"revoke":              {Revoke{ID: 1, List: list}, false},
+		"revoke before Start": {Revoke{ID: 1, List: list}, true},
+		"stop":                {Stop{ID: 1}, false},
+		"stop before Start":   {Stop{ID: 1}, true},
+		"leave":               {Leave{ID: 1}, false},
+		"leave before Start":  {Leave{ID: 1}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			roots, err := identity.NewRoots(a.ca.Certificate)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pub, key, err := ed25519.GenerateKey(crand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cert, err := a.ca.Issue(pub, identity.Grant{Node: "a", IP: netip.MustParseAddr("10.66.0.1")}, now, time.Hour)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := New(Config{
+				Roots: roots, Certificate: cert, Key: key, PrivateKey: overlay.Key{1}, Port: 51820, Boot: "1", Rand: rand.New(rand.NewPCG(1, 2)),
+			}, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.early {
+				m.Step(now, tt.order)
+			}
+			m.Step(now, Start{Saved: Saved{Peers: []Remembered{{Envelope: peer.Envelope}}}})
+			if !tt.early {
+				m.Step(now, tt.order)
+			}
+			m.Step(now, RecordSaved{})
+			m.Step(now, Opened{})
+			if _, revoke := tt.order.(Revoke); revoke && (m.links["b"] != nil || m.roots.RevocationNumber() == 0) {
+				t.Errorf("the revoked node is known, list %d", m.roots.RevocationNumber())
+			}
+		})
+	}
+}
