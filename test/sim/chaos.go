@@ -269,18 +269,23 @@ func (w *World) tell(to *Node, n *Node) {
 	to.step(protocol.Revoke{ID: to.lastID, List: list})
 }
 
-// retell is the operator who sees after the faults that a list is lost, since
-// all who had it have lost their disks.
+// retell is the operator who sees after the faults that a list is lost: all who
+// had it have lost their disks, or are not of the mesh any more.
 func (w *World) retell() {
 	if len(w.ca.lists) == 0 {
 		return
 	}
-	for _, n := range w.nodes {
-		if n.liar == nil && n.opened && n.roots.RevocationNumber() >= w.ca.list.Number {
+	sound := w.sound()
+	for _, n := range sound {
+		if n.opened && n.roots.RevocationNumber() >= w.ca.list.Number {
 			return
 		}
 	}
-	if n := w.anyone(); n != nil {
+	n := w.anyone()
+	if i := slices.IndexFunc(sound, func(n *Node) bool { return n.opened }); n != nil && n.usurped && i >= 0 {
+		n = sound[i]
+	}
+	if n != nil {
 		n.lastID++
 		n.step(protocol.Revoke{ID: n.lastID, List: w.ca.lists[len(w.ca.lists)-1]})
 	}
