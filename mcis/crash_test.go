@@ -289,10 +289,14 @@ func TestCrashAtEveryPoint(t *testing.T) {
 }
 
 // everyPoint runs story with a crash at the first point, the second, and so on
-// until the story ends without one.
+// until the story ends without one; in short tests at every third.
 func everyPoint(t *testing.T, name string, late time.Duration, story func(r *ruin, c *crash) bool) {
 	t.Run(name, func(t *testing.T) {
-		for at := 1; ; at++ {
+		step := 1
+		if testing.Short() {
+			step = 3
+		}
+		for at := 1; ; at += step {
 			over := false
 			c := &crash{at: at, late: late}
 			synctest.Test(t, func(t *testing.T) { over = story(newRuin(t, uint64(at)), c) })
