@@ -20,9 +20,10 @@ export NODE_EXTRA_CA_CERTS ?= /etc/ssl/certs/ca-certificates.crt
 
 # Packages that link a cloud's SDK or etcd are tested plain, all others with
 # -race: a second build of those takes longer than all tests. Nor are they vetted
-# when they are tested, which reads the SDKs once more: make lint does that.
+# when they are tested, which reads the SDKs once more: make lint does that. The
+# one that mostly waits comes first.
 HEAVY   := cloud/(alibaba|aws|azure|gcp|openstack|providers)|cmd/cbserver|store$$|test/
-PLAIN    = $(shell $(GO) list ./... | grep -E 'cbnet/($(HEAVY))' | grep -v test/e2e)
+PLAIN    = ./test/scale $(shell $(GO) list ./... | grep -E 'cbnet/($(HEAVY))' | grep -vE 'test/(e2e|scale)')
 RACE     = $(shell $(GO) list ./... | grep -vE 'cbnet/($(HEAVY))')
 # Foreign programs the tests ask.
 TOOLS    = .tools/bin/moto_server .tools/bin/google_metadata_script_runner $(NODESDKS)

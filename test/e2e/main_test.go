@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 
 // atOnce is how many tests run at the same time: they mostly wait for machines
 // to boot.
-const atOnce = 2
+const atOnce = 3
 
 // outside runs each wanted test in a process and namespaces of its own.
 func outside() error {
