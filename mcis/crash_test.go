@@ -288,15 +288,20 @@ func TestCrashAtEveryPoint(t *testing.T) {
 	}
 }
 
+// stride is from one crash to the next. Short tests are those that the race
+// detector slows.
+func stride() int {
+	if testing.Short() {
+		return 3
+	}
+	return 1
+}
+
 // everyPoint runs story with a crash at the first point, the second, and so on
 // until the story ends without one; in short tests at every third.
 func everyPoint(t *testing.T, name string, late time.Duration, story func(r *ruin, c *crash) bool) {
 	t.Run(name, func(t *testing.T) {
-		step := 1
-		if testing.Short() {
-			step = 3
-		}
-		for at := 1; ; at += step {
+		for at := 1; ; at += stride() {
 			over := false
 			c := &crash{at: at, late: late}
 			synctest.Test(t, func(t *testing.T) { over = story(newRuin(t, uint64(at)), c) })

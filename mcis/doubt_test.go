@@ -115,6 +115,7 @@ func TestRollbackProvesTheNetworkGone(t *testing.T) {
 // TestEmptyingAPlaceEnds asserts that an apply ends degraded, with the reason,
 // when a cloud does not let go of a place that is no longer wanted.
 func TestEmptyingAPlaceEnds(t *testing.T) {
+	waits(t)
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 1)
 		l.apply(hybrid)
@@ -144,6 +145,7 @@ func TestEmptyingAPlaceEnds(t *testing.T) {
 // TestApplyEndsWithoutLists asserts that an apply ends by the deadline when the
 // lists of a cloud never come.
 func TestApplyEndsWithoutLists(t *testing.T) {
+	waits(t)
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 1)
 		l.apply(hybrid)

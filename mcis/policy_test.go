@@ -32,6 +32,7 @@ func node(st mcis.Status, name string) mcis.NodeStatus {
 }
 
 func TestSilentMachineFailsByTheDeadline(t *testing.T) {
+	waits(t)
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 1)
 		l.faults("aws", func(f *mcistest.Faults) { f.Dead = 1 })
@@ -76,6 +77,7 @@ func actions(p mcis.Plan) map[mcis.Action]int {
 }
 
 func TestLateMachineCounts(t *testing.T) {
+	waits(t)
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, 1)
 		l.faults("aws", func(f *mcistest.Faults) { f.Boot = 4 * time.Minute })
@@ -247,7 +249,7 @@ func TestSupersedeAndDeleteWhileApplying(t *testing.T) {
 // TestCrashWhileReplacing is the crash test for runs in which machines fail:
 // generations are raised, and old machines go before new ones come.
 func TestCrashWhileReplacing(t *testing.T) {
-	for at := 1; ; at++ {
+	for at := 1; ; at += stride() {
 		over := false
 		c := &crash{at: at, late: 3 * time.Second}
 		synctest.Test(t, func(t *testing.T) {

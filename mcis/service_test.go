@@ -33,6 +33,15 @@ type lab struct {
 	stop  func()
 }
 
+// waits leaves a test that only waits for a deadline, list after list, to the tests
+// that are not short.
+func waits(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("waits for a deadline: go test without -short")
+	}
+}
+
 func newLab(t *testing.T, seed uint64) *lab {
 	l := &lab{t: t, world: mcistest.New(seed, "aws", "gcp", "private"), store: &storetest.Memory{}}
 	l.start()

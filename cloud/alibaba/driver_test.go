@@ -11,8 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/alibaba"
+	"github.com/cbnet-io/cbnet/cloud/cloudtest"
 )
 
 var owner = cloud.Owner{Mesh: "mesh-1", MCIS: "mcis-1"}
@@ -42,7 +45,7 @@ func everything(t *testing.T, d *alibaba.Driver) {
 		}
 	}
 	spec := networkSpec()
-	spec.SSHKey = newKey(t)
+	spec.SSHKey = cloudtest.NewKey(t, ssh.KeyAlgoECDSA256)
 	n := ensure(t, d, spec)
 	spec.Open = []cloud.Port{{Protocol: "tcp", Number: 443}} // one rule goes, one comes
 	if again := ensure(t, d, spec); again != n {
@@ -201,7 +204,7 @@ func TestNames(t *testing.T) {
 	d := open(t).driver(t, nil)
 	for _, name := range []string{"a", "7", "3-tier", "x--1", "web"} {
 		spec := networkSpec()
-		spec.Name, spec.SSHKey = name, newKey(t)
+		spec.Name, spec.SSHKey = name, cloudtest.NewKey(t, ssh.KeyAlgoECDSA256)
 		n := ensure(t, d, spec)
 		vm := vmSpec(n)
 		vm.Name, vm.Token = name, "token-"+name

@@ -1,9 +1,6 @@
 package alibaba_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"strings"
 	"testing"
@@ -12,21 +9,8 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/cbnet-io/cbnet/cloud"
+	"github.com/cbnet-io/cbnet/cloud/cloudtest"
 )
-
-// newKey returns the public half of a new key of a kind that ECS takes.
-func newKey(t testing.TB) string {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := ssh.NewPublicKey(&private.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) + " suite@cbnet"
-}
 
 // keyOf returns the name of the key pair that a machine was made with, as the
 // cloud says, "" if it does not show the machine yet.
@@ -52,7 +36,7 @@ func TestKey(t *testing.T) {
 	d := s.driver(t, nil)
 	spec := networkSpec()
 	bare := ensure(t, d, spec)
-	spec.SSHKey = newKey(t)
+	spec.SSHKey = cloudtest.NewKey(t, ssh.KeyAlgoECDSA256)
 	n := ensure(t, d, spec)
 	if bare.Key != "" || n.Key == "" || n.ID != bare.ID {
 		t.Errorf("the network %+v became %+v with a key", bare, n)
@@ -63,7 +47,7 @@ func TestKey(t *testing.T) {
 	}
 	eventually(t, "machine with its key", func() bool { return s.keyOf(t, vm.ID) == n.Key })
 	other := spec
-	other.SSHKey = newKey(t)
+	other.SSHKey = cloudtest.NewKey(t, ssh.KeyAlgoECDSA256)
 	if _, err := d.EnsureNetwork(t.Context(), other); !errors.Is(err, cloud.ErrConflict) {
 		t.Errorf("another key: %v", err)
 	}

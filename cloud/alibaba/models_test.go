@@ -8,11 +8,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // protocol are the parameters of every request, which the SDK itself sends.
@@ -63,23 +64,10 @@ type model struct {
 	Required []string `json:"required"`
 }
 
-// readModels asks the vendor's Node SDK about actions. Where it is missing the
-// test is skipped; on the CI machine that is a failure.
+// readModels asks the vendor's Node SDK about actions.
 func readModels(t *testing.T, calls []call) map[string]model {
 	t.Helper()
-	modules, err := filepath.Abs("../../.tools/node/alibaba/node_modules")
-	if err == nil {
-		_, err = os.Stat(filepath.Join(modules, "@alicloud", "ecs20140526", "package.json"))
-	}
-	if _, lookErr := exec.LookPath("node"); err == nil {
-		err = lookErr
-	}
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("the vendor's Node SDK is missing (make test installs it): %v", err)
-		}
-		t.Skipf("the vendor's Node SDK is missing (make test installs it): %v", err)
-	}
+	modules := simtest.NeedNode(t, "../..", "alibaba", "@alicloud/ecs20140526")
 	var lines, errs bytes.Buffer
 	for _, c := range calls {
 		if err := json.NewEncoder(&lines).Encode(c); err != nil {

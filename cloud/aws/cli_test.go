@@ -15,6 +15,7 @@ import (
 
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/aws"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // listings are the CLI's ways to see what the driver lists, by kind: a command
@@ -34,13 +35,7 @@ func TestCLISeesTheSame(t *testing.T) {
 	if testing.Short() {
 		t.Skip("two dozen starts of the CLI: make e2e-aws")
 	}
-	path, err := exec.LookPath("aws")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("the AWS CLI is missing (make setup installs it): %v", err)
-		}
-		t.Skipf("the AWS CLI is missing (make setup installs it): %v", err)
-	}
+	path := simtest.NeedTool(t, "aws")
 	for name, start := range map[string]func(*testing.T) (endpoint, image string){
 		"moto": func(t *testing.T) (string, string) { return startMoto(t), "ubuntu-16.04" },
 		"cloudsim": func(t *testing.T) (string, string) {

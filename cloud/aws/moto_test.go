@@ -24,6 +24,7 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/aws"
 	"github.com/cbnet-io/cbnet/cloud/cloudtest"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 const credentialsFile = "[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = secret\n"
@@ -136,13 +137,7 @@ func unknownID(kind cloud.Kind) string {
 // startMoto starts moto_server on a free port for the length of the test.
 func startMoto(t *testing.T) string {
 	t.Helper()
-	path, err := exec.LookPath("moto_server")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("moto_server is missing (make setup installs it): %v", err)
-		}
-		t.Skipf("moto_server is missing (make setup installs it): %v", err)
-	}
+	path := simtest.NeedTool(t, "moto_server")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

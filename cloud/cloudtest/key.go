@@ -17,9 +17,9 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 )
 
-// newKey returns the public half of a new key as a line of authorized_keys, of a
-// type that the driver's cloud takes, or of one that it does not.
-func newKey(t testing.TB, d cloud.Driver, taken bool) string {
+// keyFor returns a new key of a type that the driver's cloud takes, or of one that
+// it does not.
+func keyFor(t testing.TB, d cloud.Driver, taken bool) string {
 	t.Helper()
 	types := []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoRSA}
 	if k, ok := cloud.As[cloud.KeyTypes](d); ok {
@@ -28,9 +28,16 @@ func newKey(t testing.TB, d cloud.Driver, taken bool) string {
 	if len(types) == 0 {
 		t.Skip("no type of key is such a one")
 	}
+	return NewKey(t, types[0])
+}
+
+// NewKey returns the public half of a new key of a type, ssh-ed25519 for example,
+// as a line of authorized_keys.
+func NewKey(t testing.TB, kind string) string {
+	t.Helper()
 	var private crypto.Signer
 	var err error
-	switch types[0] {
+	switch kind {
 	case ssh.KeyAlgoED25519:
 		_, private, err = ed25519.GenerateKey(rand.Reader)
 	case ssh.KeyAlgoECDSA256:
@@ -51,7 +58,7 @@ func (s *suite) keyType(t *testing.T) {
 	if _, ok := cloud.As[cloud.KeyTypes](sc.d); !ok {
 		t.Skip("the cloud takes keys of any type")
 	}
-	sc.key = newKey(t, sc.d, false)
+	sc.key = keyFor(t, sc.d, false)
 	spec := sc.networkSpec()
 	_, err := sc.d.EnsureNetwork(t.Context(), spec)
 	wantFault(t, "type of key", sc.d, err, cloud.ErrInvalid, s.Region, spec.Name, "ssh key", strings.Fields(sc.key)[0])
@@ -95,7 +102,7 @@ func (s *suite) key(t *testing.T) {
 		})
 	}
 	other := sc.networkSpec()
-	other.SSHKey = newKey(t, sc.d, true)
+	other.SSHKey = keyFor(t, sc.d, true)
 	switch got, err := sc.d.EnsureNetwork(t.Context(), other); {
 	case sc.pair():
 		wantFault(t, "another key", sc.d, err, cloud.ErrConflict, s.Region, other.Name)

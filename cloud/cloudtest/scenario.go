@@ -43,7 +43,7 @@ func (s *suite) begin(t testing.TB, transport http.RoundTripper) *scenario {
 	sc := &scenario{suite: s, t: t, transport: transport}
 	sc.owner = cloud.Owner{Mesh: "mesh-" + strings.ToLower(rand.Text()[:8]), MCIS: "mcis-" + strings.ToLower(rand.Text()[:8])}
 	sc.d = s.New(t, http.DefaultTransport)
-	sc.key = newKey(t, sc.d, true)
+	sc.key = keyFor(t, sc.d, true)
 	sc.spec, sc.image = s.resolve(t, sc.d)
 	sc.d = s.New(t, transport)
 	t.Cleanup(func() {

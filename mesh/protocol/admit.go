@@ -139,8 +139,9 @@ func (m *Machine) showLeft(s *identity.Signed) {
 }
 
 // correct owes a member that holds a record of an earlier certificate, with a
-// higher version, the one in force, for when it is heard next. By its version it takes that for older and
-// does not ask for it: a node that has lost its state counts from its clock.
+// higher version, the one in force, for when it is heard next. By its version it
+// takes that for older and does not ask for it: a node that has lost its state
+// counts from its clock.
 func (m *Machine) correct(member string, s *identity.Signed) {
 	node := s.Grant.Node
 	if member != node && s.Record.Version > m.book.records[node].Record.Version {

@@ -14,15 +14,13 @@ import (
 	"github.com/cbnet-io/cbnet/overlay"
 )
 
-// still makes a machine that knows the peers b and c, which are up.
-func still(t *testing.T) *Machine {
+// machine makes the machine of a node "a", before its start.
+func (a authority) machine(t *testing.T, now time.Time) *Machine {
 	t.Helper()
-	a := newAuthority(t)
 	pub, key, err := ed25519.GenerateKey(crand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := time.Now()
 	cert, err := a.ca.Issue(pub, identity.Grant{Node: "a", IP: netip.MustParseAddr("10.66.0.1")}, now, time.Hour)
 	if err != nil {
 		t.Fatal(err)
@@ -34,6 +32,14 @@ func still(t *testing.T) *Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return m
+}
+
+// still makes a machine that knows the peers b and c, which are up.
+func still(t *testing.T) *Machine {
+	t.Helper()
+	a, now := newAuthority(t), time.Now()
+	m := a.machine(t, now)
 	m.Step(now, Start{})
 	m.Step(now, RecordSaved{})
 	for i, name := range []string{"b", "c"} {

@@ -1,15 +1,10 @@
 package protocol
 
 import (
-	"crypto/ed25519"
-	crand "crypto/rand"
-	"math/rand/v2"
-	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/cbnet-io/cbnet/identity"
-	"github.com/cbnet-io/cbnet/overlay"
 )
 
 // TestOrdersBeforeTheStart: an order that comes before this node has a record of
@@ -36,24 +31,7 @@ func TestOrdersBeforeTheStart(t *testing.T) {
 		"leave before Start":  {Leave{ID: 1}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			roots, err := identity.NewRoots(a.ca.Certificate)
-			if err != nil {
-				t.Fatal(err)
-			}
-			pub, key, err := ed25519.GenerateKey(crand.Reader)
-			if err != nil {
-				t.Fatal(err)
-			}
-			cert, err := a.ca.Issue(pub, identity.Grant{Node: "a", IP: netip.MustParseAddr("10.66.0.1")}, now, time.Hour)
-			if err != nil {
-				t.Fatal(err)
-			}
-			m, err := New(Config{
-				Roots: roots, Certificate: cert, Key: key, PrivateKey: overlay.Key{1}, Port: 51820, Boot: "1", Rand: rand.New(rand.NewPCG(1, 2)),
-			}, now)
-			if err != nil {
-				t.Fatal(err)
-			}
+			m := a.machine(t, now)
 			if tt.early {
 				m.Step(now, tt.order)
 			}

@@ -46,7 +46,7 @@ func (a *admin) getFaults(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (a *admin) putFaults(w http.ResponseWriter, r *http.Request) {
-	c, err := faults.Parse(http.MaxBytesReader(w, r.Body, maxFaults))
+	c, err := faults.Parse(http.MaxBytesReader(w, r.Body, maxFaults), cloudNames)
 	if err != nil {
 		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		return

@@ -19,6 +19,9 @@ type served struct {
 	url string
 }
 
+// cloudNames are the names of the clouds that are simulated.
+var cloudNames = []string{alibaba.Name, aws.Name, azure.Name, gcp.Name, openstack.Name}
+
 // newClouds makes the clouds that are simulated, each below base/NAME.
 func newClouds(f *fabric.Fabric, i *faults.Injector, base string, log *slog.Logger) []served {
 	return []served{

@@ -135,5 +135,5 @@ func readFaults(file string) (faults.Config, error) {
 		return faults.Config{}, err
 	}
 	defer f.Close()
-	return faults.Parse(f)
+	return faults.Parse(f, cloudNames)
 }

@@ -117,6 +117,7 @@ func TestAdminAPI(t *testing.T) {
 		{"GET", "/faults", "", 200, `"throttle":0.5`},
 		{"PUT", "/faults", `{"throttle": 2, "asyncFail": -1}`, 400, `throttle: 2: want 0 to 1\nasyncFail: -1`},
 		{"PUT", "/faults", `{"trottle": 0.2}`, 400, `unknown field`},
+		{"PUT", "/faults", `{"bootTime": {"gpc": "5s"}}`, 400, `bootTime.gpc: no cloud \"gpc\": want one of alibaba, aws, azure, gcp, openstack`},
 		{"GET", "/faults", "", 200, `"throttle":0.5`},
 		{"GET", "/vms/i-none/console", "", 404, "not found"},
 		{"GET", "/nothing", "", 404, ""},

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
+	"github.com/cbnet-io/cbnet/cloud/cloudtest"
 	"github.com/cbnet-io/cbnet/test/cloudsim/alibaba"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
 )
@@ -73,7 +76,7 @@ func TestHidden(t *testing.T) {
 	now = now.Add(time.Second)
 	vswitch := text(s.do(t, "vpc", "CreateVSwitch", p{"VpcId": vpc, "ZoneId": zone, "CidrBlock": "10.0.1.0/24"}), "VSwitchId")
 	group := text(s.do(t, "ecs", "CreateSecurityGroup", p{"VpcId": vpc, "SecurityGroupName": "gg"}), "SecurityGroupId")
-	s.do(t, "ecs", "ImportKeyPair", p{"KeyPairName": "key", "PublicKeyBody": newKey(t)})
+	s.do(t, "ecs", "ImportKeyPair", p{"KeyPairName": "key", "PublicKeyBody": cloudtest.NewKey(t, ssh.KeyAlgoRSA)})
 	now = now.Add(time.Second)
 	id := s.run(t, land{vpc, vswitch, group}.order(nil))
 	look := func() (n int) {
@@ -91,7 +94,7 @@ func TestHidden(t *testing.T) {
 	}
 	s.refused(t, "InvalidInstanceId.NotFound", "ecs", "StopInstance", p{"InstanceId": id})
 	s.refused(t, "InvalidSecurityGroupId.NotFound", "ecs", "DescribeSecurityGroupAttribute", p{"SecurityGroupId": group})
-	s.refused(t, "KeyPair.AlreadyExist", "ecs", "ImportKeyPair", p{"KeyPairName": "key", "PublicKeyBody": newKey(t)})
+	s.refused(t, "KeyPair.AlreadyExist", "ecs", "ImportKeyPair", p{"KeyPairName": "key", "PublicKeyBody": cloudtest.NewKey(t, ssh.KeyAlgoRSA)})
 	now = now.Add(time.Minute)
 	if n := look(); n != 5 {
 		t.Errorf("%d objects are seen after a minute, want 5", n)
@@ -109,7 +112,7 @@ func TestMetadata(t *testing.T) {
 	vswitch := text(s.do(t, "vpc", "CreateVSwitch", p{"VpcId": vpc, "ZoneId": zone, "CidrBlock": "10.0.1.0/24"}), "VSwitchId")
 	now = now.Add(time.Second)
 	l := land{vpc, vswitch, text(s.do(t, "ecs", "CreateSecurityGroup", p{"VpcId": vpc}), "SecurityGroupId")}
-	key := newKey(t)
+	key := cloudtest.NewKey(t, ssh.KeyAlgoRSA)
 	s.do(t, "ecs", "ImportKeyPair", p{"KeyPairName": "key", "PublicKeyBody": key})
 	free := s.cloud.Metadata(region, s.run(t, l.order(p{"HostName": "h1", "PrivateIpAddress": "10.0.1.10", "KeyPairName": "key", "UserData": "aGVsbG8="})))
 	strict := s.cloud.Metadata(region, s.run(t, l.order(p{"HttpTokens": "required"})))

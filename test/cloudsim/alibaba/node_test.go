@@ -1,65 +1,27 @@
 package alibaba_test
 
 import (
-	"crypto/rand"
-	"crypto/rsa"
 	"encoding/json"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/cbnet-io/cbnet/cloud/cloudtest"
 	"github.com/cbnet-io/cbnet/test/cloudsim/alibaba"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
-
-// nodeModules is where make installs the vendor's Node SDK.
-const nodeModules = "../../../.tools/node/alibaba/node_modules"
-
-// needNode skips a test where the vendor's Node SDK is missing; on the CI
-// machine that is a failure.
-func needNode(t *testing.T) string {
-	t.Helper()
-	dir, err := filepath.Abs(nodeModules)
-	if err == nil {
-		_, err = os.Stat(filepath.Join(dir, "@alicloud", "ecs20140526", "package.json"))
-	}
-	if _, lookErr := exec.LookPath("node"); err == nil {
-		err = lookErr
-	}
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("the vendor's Node SDK is missing (make test installs it): %v", err)
-		}
-		t.Skipf("the vendor's Node SDK is missing (make test installs it): %v", err)
-	}
-	return dir
-}
-
-// newKey returns the public half of a new RSA key.
-func newKey(t testing.TB) string {
-	t.Helper()
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := ssh.NewPublicKey(&private.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
-}
 
 // node runs steps of the script with the vendor's Node SDK and returns what each
 // of them printed.
 func (s *site) node(t *testing.T, env []string, steps ...string) []map[string]any {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "node", append([]string{"node/life.js"}, steps...)...)
-	cmd.Env = append(os.Environ(), "NODE_PATH="+needNode(t), "ALIBABA_ENDPOINT="+strings.TrimPrefix(s.url, "http://"),
-		"ALIBABA_CLOUD_ACCESS_KEY_ID=LTAIEXAMPLE", "ALIBABA_CLOUD_ACCESS_KEY_SECRET=secret", "TEST_SSH_KEY="+newKey(t))
+	cmd.Env = append(os.Environ(), "NODE_PATH="+simtest.NeedNode(t, "../../..", "alibaba", "@alicloud/ecs20140526"), "ALIBABA_ENDPOINT="+strings.TrimPrefix(s.url, "http://"),
+		"ALIBABA_CLOUD_ACCESS_KEY_ID=LTAIEXAMPLE", "ALIBABA_CLOUD_ACCESS_KEY_SECRET=secret", "TEST_SSH_KEY="+cloudtest.NewKey(t, ssh.KeyAlgoRSA))
 	cmd.Env = append(cmd.Env, env...)
 	var errs strings.Builder
 	cmd.Stderr = &errs

@@ -17,11 +17,8 @@ import (
 	"github.com/cbnet-io/cbnet/cloud"
 	driver "github.com/cbnet-io/cbnet/cloud/azure"
 	"github.com/cbnet-io/cbnet/test/cloudsim/azure"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
-
-// modules is where `make .tools/node/azure/node_modules/.package-lock.json` puts
-// Microsoft's SDK for Node, whose versions are in node/package-lock.json.
-const modules = "../../../.tools/node/azure/node_modules"
 
 // listed is a resource as the SDK for Node shows it.
 type listed struct {
@@ -46,13 +43,7 @@ func lines(list []listed) []string {
 // TestNode has Microsoft's own SDK for Node list what the driver made, compare it
 // with the inventory, and make and delete something with its own pollers.
 func TestNode(t *testing.T) {
-	node, err := exec.LookPath("node")
-	if _, missing := os.Stat(filepath.Join(modules, "@azure/arm-compute")); err != nil || missing != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("node or its modules are missing (make test installs them): %v %v", err, missing)
-		}
-		t.Skipf("node or its modules are missing (make test installs them): %v %v", err, missing)
-	}
+	modules := simtest.NeedNode(t, "../../..", "azure", "@azure/arm-compute")
 	s := open(t, func(o *azure.Options) { o.PageSize = 2 })
 	d, err := driver.New(t.Context(), driver.Config{Endpoint: s.url, Credentials: s.cloud.Credentials(), Poll: 5 * time.Millisecond})
 	if err != nil {
@@ -79,12 +70,8 @@ func TestNode(t *testing.T) {
 	if err := os.WriteFile(file, s.cloud.Credentials(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	path, err := filepath.Abs(modules)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), node, "node/inventory.cjs", s.url, file, location)
-	cmd.Env = append(os.Environ(), "NODE_PATH="+path)
+	cmd := exec.CommandContext(t.Context(), "node", "node/inventory.cjs", s.url, file, location)
+	cmd.Env = append(os.Environ(), "NODE_PATH="+modules)
 	var complaint strings.Builder
 	cmd.Stderr = &complaint
 	out, err := cmd.Output()

@@ -86,8 +86,9 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Parse reads a Config from JSON, refuses keys it does not know, and validates.
-func Parse(r io.Reader) (Config, error) {
+// Parse reads a Config for clouds from JSON, refuses keys and clouds it does not
+// know, and validates.
+func Parse(r io.Reader, clouds []string) (Config, error) {
 	var c Config
 	d := json.NewDecoder(r)
 	d.DisallowUnknownFields()
@@ -97,7 +98,30 @@ func Parse(r io.Reader) (Config, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Config{}, errors.New("faults: more than one JSON value")
 	}
-	return c, c.Validate()
+	return c, errors.Join(c.Validate(), c.strangers(clouds))
+}
+
+// strangers names every place whose cloud is none of clouds.
+func (c Config) strangers(clouds []string) error {
+	var errs []error
+	check := func(field, place string) {
+		if name, _, _ := strings.Cut(place, "/"); !slices.Contains(clouds, name) {
+			errs = append(errs, fmt.Errorf("%s: no cloud %q: want one of %s", field, name, strings.Join(clouds, ", ")))
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.BootTime)) {
+		check("bootTime."+k, k)
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.DeleteTime)) {
+		check("deleteTime."+k, k)
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.Quota)) {
+		check("quota."+k, k)
+	}
+	for i, p := range c.NoCapacity {
+		check(fmt.Sprintf("noCapacity[%d]", i), p)
+	}
+	return errors.Join(errs...)
 }
 
 // Validate names everything that is wrong, joined.

@@ -14,6 +14,8 @@ import (
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
 )
 
+var clouds = []string{"aws", "gcp"}
+
 func TestParse(t *testing.T) {
 	for _, c := range []struct {
 		name, in string
@@ -23,13 +25,15 @@ func TestParse(t *testing.T) {
 		{"all", `{"throttle":0.1,"dropAfterCommit":0.02,"asyncFail":1,"latency":"50ms","hidden":"3s","bootTime":{"aws":"5s"},"deleteTime":{"gcp":"1m"},"quota":{"aws/vm":4,"aws/us-east-1/vm":2},"noCapacity":["aws/us-east-1a"],"dropNext":{"RunInstances":1},"seed":7}`, nil},
 		{"every fault is told", `{"throttle":1.5,"dropAfterCommit":-1,"asyncFail":2,"latency":"2h","hidden":"-1s","bootTime":{"aws":"-5s"},"deleteTime":{"gcp":"-1m"},"quota":{"vm":-1},"noCapacity":["us-east-1a"],"dropNext":{"X":-1}}`,
 			[]string{"throttle: 1.5", "dropAfterCommit: -1", "asyncFail: 2", "latency: 2h", "hidden: -1s", "bootTime.aws: -5s", "deleteTime.gcp: -1m", "quota.vm: want CLOUD/KIND", "quota.vm: -1", `noCapacity[0]: "us-east-1a"`, "dropNext.X: -1"}},
+		{"unknown clouds", `{"bootTime":{"gpc":"5s"},"deleteTime":{"aw":"5s"},"quota":{"azure/vm":1},"noCapacity":["s3/here"]}`,
+			[]string{`bootTime.gpc: no cloud "gpc": want one of aws, gcp`, `deleteTime.aw: no cloud "aw"`, `quota.azure/vm: no cloud "azure"`, `noCapacity[0]: no cloud "s3"`}},
 		{"unknown key", `{"throtle":0.1}`, []string{`unknown field "throtle"`}},
 		{"latency as a number", `{"latency":50}`, []string{"want a duration as a text"}},
 		{"latency without unit", `{"latency":"50"}`, []string{`"50": want a duration`}},
 		{"two values", `{} {}`, []string{"more than one"}},
 		{"not JSON", `throttle: 1`, []string{"faults:"}},
 	} {
-		_, err := faults.Parse(strings.NewReader(c.in))
+		_, err := faults.Parse(strings.NewReader(c.in), clouds)
 		if (err == nil) != (len(c.want) == 0) {
 			t.Errorf("%s: got error %v, want %q", c.name, err, c.want)
 			continue
@@ -46,7 +50,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(`{"throttle":0.1,"latency":"50ms","bootTime":{"aws":"5s"},"deleteTime":{"gcp":"1m"},"quota":{"aws/vm":4},"noCapacity":["aws/us-east-1a"]}`)
 	f.Add(`{"latency":"-1ns"}`)
 	f.Fuzz(func(t *testing.T, in string) {
-		c, err := faults.Parse(strings.NewReader(in))
+		c, err := faults.Parse(strings.NewReader(in), clouds)
 		if err != nil {
 			return
 		}
@@ -54,7 +58,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("accepted %q, but: %v", in, err)
 		}
-		again, err := faults.Parse(strings.NewReader(string(out)))
+		again, err := faults.Parse(strings.NewReader(string(out)), clouds)
 		if err != nil {
 			t.Fatalf("refuses its own %s: %v", out, err)
 		}

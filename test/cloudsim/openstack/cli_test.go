@@ -2,20 +2,15 @@ package openstack_test
 
 import (
 	"encoding/json"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // TestCLI drives a whole life cycle with OpenStack's own command line.
 func TestCLI(t *testing.T) {
-	if _, err := exec.LookPath("/usr/bin/openstack"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("openstack is not installed (Debian: python3-openstackclient)")
-		}
-		t.Skip("openstack is not installed (Debian: python3-openstackclient)")
-	}
+	simtest.NeedTool(t, client)
 	s := open(t)
 	lines := []string{
 		"network create lan -f json",

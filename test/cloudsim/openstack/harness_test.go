@@ -54,6 +54,9 @@ func openOn(t *testing.T, f *fabric.Fabric, change ...func(*openstack.Options)) 
 	return s
 }
 
+// client is Debian's, whatever else is in the path.
+const client = "/usr/bin/openstack"
+
 // cli runs lines of the openstack command in one process, which reads them from
 // its input, and returns what each printed. The command takes seconds to start.
 func (s *site) cli(t *testing.T, lines ...string) []string {
@@ -62,7 +65,7 @@ func (s *site) cli(t *testing.T, lines ...string) []string {
 	// does not know makes it complain.
 	const mark = "zzmark"
 	between := regexp.MustCompile(`openstack: '` + mark + `' is not an openstack command\..*\n(Did you mean.*\n(  \S.*\n)*)?`)
-	cmd := exec.CommandContext(t.Context(), "/usr/bin/openstack")
+	cmd := exec.CommandContext(t.Context(), client)
 	cmd.Env = []string{
 		"PATH=/usr/bin:/bin", "HOME=" + t.TempDir(), "OS_CLIENT_CONFIG_FILE=" + s.yaml, "OS_CLOUD=cloudsim", "LANG=C.UTF-8", "PYTHONUNBUFFERED=1",
 	}
