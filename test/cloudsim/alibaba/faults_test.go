@@ -13,6 +13,7 @@ import (
 	"github.com/cbnet-io/cbnet/cloud/cloudtest"
 	"github.com/cbnet-io/cbnet/test/cloudsim/alibaba"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 func TestFaults(t *testing.T) {
@@ -24,7 +25,7 @@ func TestFaults(t *testing.T) {
 	s.faults.Set(faults.Config{NoCapacity: []string{"alibaba/" + zone}})
 	s.refused(t, "OperationDenied.NoStock", "ecs", "RunInstances", l.order(nil))
 	stock := s.do(t, "ecs", "DescribeAvailableResource", p{"DestinationResource": "InstanceType"})
-	if a, b := text(stock, "AvailableZones", "AvailableZone", 0, "StatusCategory"), text(stock, "AvailableZones", "AvailableZone", 1, "StatusCategory"); a != "WithStock" || b != "WithoutStock" {
+	if a, b := simtest.Text(stock, "AvailableZones", "AvailableZone", 0, "StatusCategory"), simtest.Text(stock, "AvailableZones", "AvailableZone", 1, "StatusCategory"); a != "WithStock" || b != "WithoutStock" {
 		t.Errorf("stock of the zones: %q, %q", a, b)
 	}
 	s.faults.Set(faults.Config{Quota: map[string]int{"alibaba/vm": 0}})
@@ -37,11 +38,11 @@ func TestFaults(t *testing.T) {
 	id := s.run(t, l.order(p{"ClientToken": "doomed"}))
 	s.faults.Set(faults.Config{})
 	event := func(cycle string) string {
-		return text(s.do(t, "ecs", "DescribeInstanceHistoryEvents", p{"ResourceId.1": id, "InstanceEventType.1": "SystemFailure.Delete", "InstanceEventCycleStatus.1": cycle}),
+		return simtest.Text(s.do(t, "ecs", "DescribeInstanceHistoryEvents", p{"ResourceId.1": id, "InstanceEventType.1": "SystemFailure.Delete", "InstanceEventCycleStatus.1": cycle}),
 			"InstanceSystemEventSet", "InstanceSystemEventType", 0, "EventType", "Name")
 	}
-	until(t, 5*time.Second, "event", func() (bool, string) {
-		return event("Executing") == "SystemFailure.Delete", text(s.instance(t, id), "Status")
+	simtest.Within(t, 5*time.Second, func() (bool, string) {
+		return event("Executing") == "SystemFailure.Delete", simtest.Text(s.instance(t, id), "Status")
 	})
 	s.becomes(t, id, "")
 	if event("Executed") == "" {
@@ -59,7 +60,7 @@ func TestDropped(t *testing.T) {
 	if resp, err := s.send(s.client, "vpc", "CreateVpc", params); err == nil || len(s.cloud.Inventory()) != 1 {
 		t.Fatalf("a lost answer: got %v, inventory %v", resp, s.cloud.Inventory())
 	}
-	id := text(s.do(t, "vpc", "CreateVpc", params), "VpcId")
+	id := simtest.Text(s.do(t, "vpc", "CreateVpc", params), "VpcId")
 	if inv := s.cloud.Inventory(); len(inv) != 1 || inv[0].ID != id {
 		t.Errorf("the token gave %s, and there is %v", id, inv)
 	}
@@ -72,10 +73,10 @@ func TestHidden(t *testing.T) {
 		o.Settle = time.Millisecond
 		o.Now = func() time.Time { return now }
 	})
-	vpc := text(s.do(t, "vpc", "CreateVpc", p{"CidrBlock": "10.0.0.0/16"}), "VpcId")
+	vpc := simtest.Text(s.do(t, "vpc", "CreateVpc", p{"CidrBlock": "10.0.0.0/16"}), "VpcId")
 	now = now.Add(time.Second)
-	vswitch := text(s.do(t, "vpc", "CreateVSwitch", p{"VpcId": vpc, "ZoneId": zone, "CidrBlock": "10.0.1.0/24"}), "VSwitchId")
-	group := text(s.do(t, "ecs", "CreateSecurityGroup", p{"VpcId": vpc, "SecurityGroupName": "gg"}), "SecurityGroupId")
+	vswitch := simtest.Text(s.do(t, "vpc", "CreateVSwitch", p{"VpcId": vpc, "ZoneId": zone, "CidrBlock": "10.0.1.0/24"}), "VSwitchId")
+	group := simtest.Text(s.do(t, "ecs", "CreateSecurityGroup", p{"VpcId": vpc, "SecurityGroupName": "gg"}), "SecurityGroupId")
 	s.do(t, "ecs", "ImportKeyPair", p{"KeyPairName": "key", "PublicKeyBody": cloudtest.NewKey(t, ssh.KeyAlgoRSA)})
 	now = now.Add(time.Second)
 	id := s.run(t, land{vpc, vswitch, group}.order(nil))
@@ -84,7 +85,7 @@ func TestHidden(t *testing.T) {
 			{"vpc", "DescribeVpcs", "Vpcs", "Vpc"}, {"vpc", "DescribeVSwitches", "VSwitches", "VSwitch"}, {"ecs", "DescribeSecurityGroups", "SecurityGroups", "SecurityGroup"},
 			{"ecs", "DescribeKeyPairs", "KeyPairs", "KeyPair"}, {"ecs", "DescribeInstances", "Instances", "Instance"},
 		} {
-			list, _ := dig(s.do(t, c[0], c[1], nil), c[2], c[3]).([]any)
+			list, _ := simtest.Dig(s.do(t, c[0], c[1], nil), c[2], c[3]).([]any)
 			n += len(list)
 		}
 		return n
@@ -107,11 +108,11 @@ func TestMetadata(t *testing.T) {
 	now := time.Now()
 	s := open(t, func(o *alibaba.Options) { o.Now = func() time.Time { return now } })
 	now = now.Add(time.Second)
-	vpc := text(s.do(t, "vpc", "CreateVpc", p{"CidrBlock": "10.0.0.0/16"}), "VpcId")
+	vpc := simtest.Text(s.do(t, "vpc", "CreateVpc", p{"CidrBlock": "10.0.0.0/16"}), "VpcId")
 	now = now.Add(time.Second)
-	vswitch := text(s.do(t, "vpc", "CreateVSwitch", p{"VpcId": vpc, "ZoneId": zone, "CidrBlock": "10.0.1.0/24"}), "VSwitchId")
+	vswitch := simtest.Text(s.do(t, "vpc", "CreateVSwitch", p{"VpcId": vpc, "ZoneId": zone, "CidrBlock": "10.0.1.0/24"}), "VSwitchId")
 	now = now.Add(time.Second)
-	l := land{vpc, vswitch, text(s.do(t, "ecs", "CreateSecurityGroup", p{"VpcId": vpc}), "SecurityGroupId")}
+	l := land{vpc, vswitch, simtest.Text(s.do(t, "ecs", "CreateSecurityGroup", p{"VpcId": vpc}), "SecurityGroupId")}
 	key := cloudtest.NewKey(t, ssh.KeyAlgoRSA)
 	s.do(t, "ecs", "ImportKeyPair", p{"KeyPairName": "key", "PublicKeyBody": key})
 	free := s.cloud.Metadata(region, s.run(t, l.order(p{"HostName": "h1", "PrivateIpAddress": "10.0.1.10", "KeyPairName": "key", "UserData": "aGVsbG8="})))

@@ -129,49 +129,6 @@ func (s *site) refused(t testing.TB, want, product, action string, params p) {
 	}
 }
 
-// dig follows names and indexes into decoded JSON; what is not there is nil.
-func dig(v any, path ...any) any {
-	for _, p := range path {
-		switch p := p.(type) {
-		case string:
-			m, _ := v.(map[string]any)
-			v = m[p]
-		case int:
-			l, _ := v.([]any)
-			if p >= len(l) {
-				return nil
-			}
-			v = l[p]
-		}
-	}
-	return v
-}
-
-// text is dig for a string.
-func text(v any, path ...any) string {
-	s, _ := dig(v, path...).(string)
-	return s
-}
-
-// until polls cond, since what it waits for goes on by itself.
-func until(t testing.TB, limit time.Duration, what string, cond func() (bool, string)) {
-	t.Helper()
-	deadline := time.After(limit)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ok, last := cond()
-		if ok {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("%s: not within %s: %s", what, limit, last)
-		}
-	}
-}
-
 // land is a VPC with a VSwitch and a security group.
 type land struct{ vpc, vswitch, group string }
 
@@ -179,19 +136,19 @@ type land struct{ vpc, vswitch, group string }
 func (s *site) newLand(t testing.TB) land {
 	t.Helper()
 	var l land
-	l.vpc = text(s.do(t, "vpc", "CreateVpc", p{"CidrBlock": "10.0.0.0/16", "VpcName": "land"}), "VpcId")
+	l.vpc = simtest.Text(s.do(t, "vpc", "CreateVpc", p{"CidrBlock": "10.0.0.0/16", "VpcName": "land"}), "VpcId")
 	s.settled(t, "DescribeVpcs", p{"VpcId": l.vpc}, "Vpcs", "Vpc")
-	l.vswitch = text(s.do(t, "vpc", "CreateVSwitch", p{"VpcId": l.vpc, "ZoneId": zone, "CidrBlock": "10.0.1.0/24"}), "VSwitchId")
+	l.vswitch = simtest.Text(s.do(t, "vpc", "CreateVSwitch", p{"VpcId": l.vpc, "ZoneId": zone, "CidrBlock": "10.0.1.0/24"}), "VSwitchId")
 	s.settled(t, "DescribeVSwitches", p{"VSwitchId": l.vswitch}, "VSwitches", "VSwitch")
-	l.group = text(s.do(t, "ecs", "CreateSecurityGroup", p{"VpcId": l.vpc, "SecurityGroupName": "land"}), "SecurityGroupId")
+	l.group = simtest.Text(s.do(t, "ecs", "CreateSecurityGroup", p{"VpcId": l.vpc, "SecurityGroupName": "land"}), "SecurityGroupId")
 	return l
 }
 
 // settled waits until an object of a network is available.
 func (s *site) settled(t testing.TB, action string, params p, list, item string) {
 	t.Helper()
-	until(t, 5*time.Second, action, func() (bool, string) {
-		status := text(s.do(t, "vpc", action, params), list, item, 0, "Status")
+	simtest.Within(t, 5*time.Second, func() (bool, string) {
+		status := simtest.Text(s.do(t, "vpc", action, params), list, item, 0, "Status")
 		return status == "Available", status
 	})
 }
@@ -206,20 +163,20 @@ func (l land) order(more p) p {
 // run starts one machine and returns its id.
 func (s *site) run(t testing.TB, params p) string {
 	t.Helper()
-	return text(s.do(t, "ecs", "RunInstances", params), "InstanceIdSets", "InstanceIdSet", 0)
+	return simtest.Text(s.do(t, "ecs", "RunInstances", params), "InstanceIdSets", "InstanceIdSet", 0)
 }
 
 // instance returns what is said about a machine, nil if nothing is.
 func (s *site) instance(t testing.TB, id string) any {
 	t.Helper()
-	return dig(s.do(t, "ecs", "DescribeInstances", p{"InstanceIds": `["` + id + `"]`}), "Instances", "Instance", 0)
+	return simtest.Dig(s.do(t, "ecs", "DescribeInstances", p{"InstanceIds": `["` + id + `"]`}), "Instances", "Instance", 0)
 }
 
 // becomes waits for a machine's state, "" for gone.
 func (s *site) becomes(t testing.TB, id, want string) {
 	t.Helper()
-	until(t, 30*time.Second, id+" "+want, func() (bool, string) {
-		got := text(s.instance(t, id), "Status")
+	simtest.Within(t, 30*time.Second, func() (bool, string) {
+		got := simtest.Text(s.instance(t, id), "Status")
 		return got == want, got
 	})
 }

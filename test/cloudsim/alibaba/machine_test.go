@@ -63,19 +63,19 @@ func TestBoot(t *testing.T) {
 		"UserData": base64.StdEncoding.EncodeToString(fmt.Appendf(nil, userData, fabric.HostIP(), port)),
 	}))
 	console := func() string {
-		raw, err := base64.StdEncoding.DecodeString(text(s.do(t, "ecs", "GetInstanceConsoleOutput", p{"InstanceId": id}), "ConsoleOutput"))
+		raw, err := base64.StdEncoding.DecodeString(simtest.Text(s.do(t, "ecs", "GetInstanceConsoleOutput", p{"InstanceId": id}), "ConsoleOutput"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(raw)
 	}
-	until(t, 90*time.Second, "user data ran", func() (bool, string) {
+	simtest.Within(t, 90*time.Second, func() (bool, string) {
 		mu.Lock()
 		defer mu.Unlock()
 		return report != "", console()
 	})
 	t.Logf("the user data reported after %s", time.Since(start).Round(100*time.Millisecond))
-	public := text(s.instance(t, id), "PublicIpAddress", "IpAddress", 0)
+	public := simtest.Text(s.instance(t, id), "PublicIpAddress", "IpAddress", 0)
 	mu.Lock()
 	if want := "boot-1,aliyun,10.0.1.10,AlibabaCloudECS,silent"; report != want {
 		t.Errorf("the machine reported %q, want %q", report, want)
@@ -84,7 +84,7 @@ func TestBoot(t *testing.T) {
 		t.Errorf("the machine came from %s, and its public address is %s", from, public)
 	}
 	mu.Unlock()
-	until(t, 30*time.Second, "cloud-init finished", func() (bool, string) {
+	simtest.Within(t, 30*time.Second, func() (bool, string) {
 		out := console()
 		return strings.Contains(out, "vm-init: booted") && !strings.Contains(out, "Traceback"), out
 	})

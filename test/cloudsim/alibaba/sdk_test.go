@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/alibaba"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // TestNetworks takes VPCs, VSwitches and security groups through what the
@@ -17,7 +18,7 @@ func TestNetworks(t *testing.T) {
 	for _, cidr := range []string{"100.64.0.0/16", "10.0.0.0/29", "10.0.0.1/16", "0.0.0.0/4", "::/16", "x"} {
 		s.refused(t, "InvalidCidrBlock", "vpc", "CreateVpc", p{"CidrBlock": cidr})
 	}
-	vpc := text(s.do(t, "vpc", "CreateVpc", p{"CidrBlock": "10.0.0.0/16", "VpcName": "v", "Tag.1.Key": "k", "Tag.1.Value": "v"}), "VpcId")
+	vpc := simtest.Text(s.do(t, "vpc", "CreateVpc", p{"CidrBlock": "10.0.0.0/16", "VpcName": "v", "Tag.1.Key": "k", "Tag.1.Value": "v"}), "VpcId")
 	sw := p{"VpcId": vpc, "ZoneId": zone, "CidrBlock": "10.0.1.0/24"}
 	s.refused(t, "IncorrectVpcStatus", "vpc", "CreateVSwitch", sw)
 	s.refused(t, "IncorrectVpcStatus", "vpc", "DeleteVpc", p{"VpcId": vpc})
@@ -34,30 +35,30 @@ func TestNetworks(t *testing.T) {
 		params[c.key] = c.value
 		s.refused(t, c.want, "vpc", "CreateVSwitch", params)
 	}
-	vswitch := text(s.do(t, "vpc", "CreateVSwitch", sw), "VSwitchId")
+	vswitch := simtest.Text(s.do(t, "vpc", "CreateVSwitch", sw), "VSwitchId")
 	s.refused(t, "InvalidCidrBlock.Overlapped", "vpc", "CreateVSwitch", p{"VpcId": vpc, "ZoneId": zone, "CidrBlock": "10.0.1.128/25"})
 	s.refused(t, "IncorrectVSwitchStatus", "vpc", "DeleteVSwitch", p{"VSwitchId": vswitch})
 	s.settled(t, "DescribeVSwitches", p{"VSwitchId": vswitch}, "VSwitches", "VSwitch")
-	group := text(s.do(t, "ecs", "CreateSecurityGroup", p{"VpcId": vpc, "SecurityGroupName": "gg"}), "SecurityGroupId")
+	group := simtest.Text(s.do(t, "ecs", "CreateSecurityGroup", p{"VpcId": vpc, "SecurityGroupName": "gg"}), "SecurityGroupId")
 	s.refused(t, "InvalidSecurityGroupName.Malformed", "ecs", "CreateSecurityGroup", p{"VpcId": vpc, "SecurityGroupName": "7g"})
 	s.refused(t, "DependencyViolation.VSwitch", "vpc", "DeleteVpc", p{"VpcId": vpc})
 	s.do(t, "vpc", "DeleteVSwitch", p{"VSwitchId": vswitch})
-	if got := text(s.do(t, "vpc", "DescribeVSwitches", p{"VSwitchId": vswitch}), "VSwitches", "VSwitch", 0, "Status"); got != "Pending" {
+	if got := simtest.Text(s.do(t, "vpc", "DescribeVSwitches", p{"VSwitchId": vswitch}), "VSwitches", "VSwitch", 0, "Status"); got != "Pending" {
 		t.Errorf("a VSwitch that is being deleted is %q", got)
 	}
-	until(t, 5*time.Second, "VSwitch gone", func() (bool, string) {
+	simtest.Within(t, 5*time.Second, func() (bool, string) {
 		out := s.do(t, "vpc", "DescribeVSwitches", p{"VSwitchId": vswitch})
-		return dig(out, "TotalCount") == float64(0), fmt.Sprint(out)
+		return simtest.Dig(out, "TotalCount") == float64(0), fmt.Sprint(out)
 	})
 	s.refused(t, "DependencyViolation.SecurityGroup", "vpc", "DeleteVpc", p{"VpcId": vpc})
 	s.do(t, "ecs", "DeleteSecurityGroup", p{"SecurityGroupId": group})
 	s.refused(t, "InvalidSecurityGroupId.NotFound", "ecs", "DeleteSecurityGroup", p{"SecurityGroupId": group})
 	s.do(t, "vpc", "DeleteVpc", p{"VpcId": vpc})
 	s.refused(t, "IncorrectVpcStatus", "vpc", "DeleteVpc", p{"VpcId": vpc})
-	if got := text(s.do(t, "vpc", "DescribeVpcs", p{"VpcId": vpc}), "Vpcs", "Vpc", 0, "Status"); got != "Deleting" {
+	if got := simtest.Text(s.do(t, "vpc", "DescribeVpcs", p{"VpcId": vpc}), "Vpcs", "Vpc", 0, "Status"); got != "Deleting" {
 		t.Errorf("a VPC that is being deleted is %q", got)
 	}
-	until(t, 5*time.Second, "VPC gone", func() (bool, string) { return len(s.cloud.Inventory()) == 0, fmt.Sprint(s.cloud.Inventory()) })
+	simtest.Within(t, 5*time.Second, func() (bool, string) { return len(s.cloud.Inventory()) == 0, fmt.Sprint(s.cloud.Inventory()) })
 }
 
 // TestRules adds and removes rules in the ways there are.
@@ -65,9 +66,9 @@ func TestRules(t *testing.T) {
 	s := open(t)
 	l := s.newLand(t)
 	rules := func() (all []string) {
-		list, _ := dig(s.do(t, "ecs", "DescribeSecurityGroupAttribute", p{"SecurityGroupId": l.group}), "Permissions", "Permission").([]any)
+		list, _ := simtest.Dig(s.do(t, "ecs", "DescribeSecurityGroupAttribute", p{"SecurityGroupId": l.group}), "Permissions", "Permission").([]any)
 		for _, r := range list {
-			all = append(all, text(r, "IpProtocol")+" "+text(r, "PortRange")+" "+text(r, "SourceCidrIp"))
+			all = append(all, simtest.Text(r, "IpProtocol")+" "+simtest.Text(r, "PortRange")+" "+simtest.Text(r, "SourceCidrIp"))
 		}
 		return all
 	}
@@ -184,7 +185,7 @@ func TestLaunch(t *testing.T) {
 	} {
 		s.refused(t, c.want, c.product, c.action, p{c.param: c.value})
 	}
-	if public := text(s.instance(t, id), "PublicIpAddress", "IpAddress", 0); public == "" {
+	if public := simtest.Text(s.instance(t, id), "PublicIpAddress", "IpAddress", 0); public == "" {
 		t.Error("no public address")
 	}
 	s.do(t, "ecs", "StopInstance", p{"InstanceId": id})
@@ -205,16 +206,16 @@ func TestTokens(t *testing.T) {
 		o.Now = func() time.Time { return now }
 	})
 	one := p{"CidrBlock": "10.0.0.0/16", "ClientToken": "token"}
-	first := text(s.do(t, "vpc", "CreateVpc", one), "VpcId")
+	first := simtest.Text(s.do(t, "vpc", "CreateVpc", one), "VpcId")
 	s.refused(t, "IdempotentProcessing", "vpc", "CreateVpc", one)
 	s.refused(t, "IdempotentParameterMismatch", "vpc", "CreateVpc", p{"CidrBlock": "10.1.0.0/16", "ClientToken": "token"})
 	now = now.Add(time.Minute)
-	if again := text(s.do(t, "vpc", "CreateVpc", one), "VpcId"); again != first {
+	if again := simtest.Text(s.do(t, "vpc", "CreateVpc", one), "VpcId"); again != first {
 		t.Errorf("the token gave %s and then %s", first, again)
 	}
 	s.do(t, "vpc", "DeleteVpc", p{"VpcId": first})
 	now = now.Add(time.Minute)
-	if again := text(s.do(t, "vpc", "CreateVpc", one), "VpcId"); again != first || len(s.cloud.Inventory()) != 0 {
+	if again := simtest.Text(s.do(t, "vpc", "CreateVpc", one), "VpcId"); again != first || len(s.cloud.Inventory()) != 0 {
 		t.Errorf("the token of the deleted %s gave %s; inventory %v", first, again, s.cloud.Inventory())
 	}
 }
@@ -227,17 +228,17 @@ func TestPages(t *testing.T) {
 	}
 	for page, want := range map[string]int{"1": 5, "3": 2, "4": 0} {
 		out := s.do(t, "vpc", "DescribeVpcs", p{"PageNumber": page, "PageSize": "5"})
-		if list, _ := dig(out, "Vpcs", "Vpc").([]any); len(list) != want || dig(out, "TotalCount") != float64(12) {
-			t.Errorf("page %s: %d of %v", page, len(list), dig(out, "TotalCount"))
+		if list, _ := simtest.Dig(out, "Vpcs", "Vpc").([]any); len(list) != want || simtest.Dig(out, "TotalCount") != float64(12) {
+			t.Errorf("page %s: %d of %v", page, len(list), simtest.Dig(out, "TotalCount"))
 		}
 	}
 	s.refused(t, "InvalidParameter.PageSize", "vpc", "DescribeVpcs", p{"PageSize": "51"})
 	seen, next := 0, ""
 	for turns := 0; ; turns++ {
 		out := s.do(t, "ecs", "DescribeInstanceTypes", p{"MaxResults": "10", "NextToken": next})
-		list, _ := dig(out, "InstanceTypes", "InstanceType").([]any)
+		list, _ := simtest.Dig(out, "InstanceTypes", "InstanceType").([]any)
 		seen += len(list)
-		if next = text(out, "NextToken"); next == "" || turns > 20 {
+		if next = simtest.Text(out, "NextToken"); next == "" || turns > 20 {
 			break
 		}
 	}
@@ -249,7 +250,7 @@ func TestPages(t *testing.T) {
 // TestCatalog is what there is to choose from.
 func TestCatalog(t *testing.T) {
 	s := open(t)
-	if list, _ := dig(s.do(t, "ecs", "DescribeRegions", nil), "Regions", "Region").([]any); len(list) != 32 {
+	if list, _ := simtest.Dig(s.do(t, "ecs", "DescribeRegions", nil), "Regions", "Region").([]any); len(list) != 32 {
 		t.Errorf("%d regions", len(list))
 	}
 	for region, zones := range alibaba.Places() {

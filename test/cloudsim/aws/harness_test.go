@@ -68,30 +68,3 @@ func (s *site) cli(t *testing.T, args ...string) (map[string]any, string) {
 	}
 	return answer, ""
 }
-
-// dig follows names and indexes into decoded JSON; what is not there is nil.
-func dig(v any, path ...any) any {
-	for _, p := range path {
-		switch p := p.(type) {
-		case string:
-			m, ok := v.(map[string]any)
-			if !ok {
-				return nil
-			}
-			v = m[p]
-		case int:
-			l, ok := v.([]any)
-			if !ok || p >= len(l) {
-				return nil
-			}
-			v = l[p]
-		}
-	}
-	return v
-}
-
-// text is dig for a string.
-func text(v any, path ...any) string {
-	s, _ := dig(v, path...).(string)
-	return s
-}

@@ -59,7 +59,7 @@ func TestBoot(t *testing.T) {
 		}
 		return string(raw)
 	}
-	within(t, 90*time.Second, func() (bool, string) {
+	simtest.Within(t, 90*time.Second, func() (bool, string) {
 		text := console()
 		return strings.Contains(text, "ip-10-0-1-10 in aws has 10.0.1.10"), text
 	})
@@ -81,23 +81,4 @@ func TestBoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	simtest.Until(t, "terminated", func() bool { return state(t, c, id).State.Name == types.InstanceStateNameTerminated })
-}
-
-// within polls cond for longer than until does, and says what it saw last.
-func within(t *testing.T, d time.Duration, cond func() (bool, string)) {
-	t.Helper()
-	deadline := time.After(d)
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ok, last := cond()
-		if ok {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not within %s: %s", d, last)
-		}
-	}
 }

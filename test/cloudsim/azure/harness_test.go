@@ -139,9 +139,9 @@ func (s *site) must(method, path, body string, header ...string) map[string]any 
 	}
 	h := out["header"].(http.Header)
 	if op := h.Get("Azure-Asyncoperation"); op != "" {
-		s.until("operation of "+method+" "+path, func() bool { return s.do("GET", op, "")["status"] != "InProgress" })
+		simtest.Until(s.t, "operation of "+method+" "+path, func() bool { return s.do("GET", op, "")["status"] != "InProgress" })
 	} else if op := h.Get("Location"); op != "" {
-		s.until("operation of "+method+" "+path, func() bool { return s.do("GET", op, "")["httpStatus"] != 202 })
+		simtest.Until(s.t, "operation of "+method+" "+path, func() bool { return s.do("GET", op, "")["httpStatus"] != 202 })
 	}
 	return out
 }
@@ -160,39 +160,6 @@ func errorCode(out map[string]any) string {
 	e, _ := out["error"].(map[string]any)
 	code, _ := e["code"].(string)
 	return code
-}
-
-// until polls cond, since what it waits for goes on by itself.
-func (s *site) until(what string, cond func() bool) {
-	s.t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			s.t.Fatalf("%s: not within 20 s", what)
-		}
-	}
-}
-
-// dig returns what is at a path of keys and indices.
-func dig(v any, path ...any) any {
-	for _, p := range path {
-		switch k := p.(type) {
-		case string:
-			m, _ := v.(map[string]any)
-			v = m[k]
-		case int:
-			l, _ := v.([]any)
-			if k >= len(l) {
-				return nil
-			}
-			v = l[k]
-		}
-	}
-	return v
 }
 
 // Paths of the usual resources of a test, below the subscription.

@@ -68,7 +68,7 @@ func TestBoot(t *testing.T) {
 		for _, want := range []string{
 			fmt.Sprintf("host web-%d in azure name %s out %s", i, name, out), "the other: open yes closed no",
 		} {
-			within(t, 3*time.Minute, func() (bool, string) {
+			simtest.Within(t, 3*time.Minute, func() (bool, string) {
 				text, err := d.ConsoleOutput(t.Context(), location, id)
 				if err != nil {
 					t.Fatal(err)
@@ -94,7 +94,7 @@ func TestBoot(t *testing.T) {
 		t.Errorf("%s is reached on a port without a rule", public)
 	}
 	start := time.Now()
-	within(t, time.Minute, func() (bool, string) {
+	simtest.Within(t, time.Minute, func() (bool, string) {
 		list, err := d.List(t.Context(), location, owner)
 		if err != nil {
 			t.Fatal(err)
@@ -117,23 +117,4 @@ func reaches(t *testing.T, address string) bool {
 	}
 	c.Close()
 	return true
-}
-
-// within polls cond for longer than until does, and says what it saw last.
-func within(t *testing.T, d time.Duration, cond func() (bool, string)) {
-	t.Helper()
-	deadline := time.After(d)
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ok, last := cond()
-		if ok {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not within %s: %s", d, last)
-		}
-	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources/v3"
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 // bearer is a token that is there already.
@@ -79,7 +80,7 @@ func TestPollers(t *testing.T) {
 	if _, err := remove.PollUntilDone(ctx, nil); err != nil {
 		t.Error(err)
 	}
-	s.until("the interface gone", func() bool { return s.do("GET", address, "")["httpStatus"] == 404 })
+	simtest.Until(t, "the interface gone", func() bool { return s.do("GET", address, "")["httpStatus"] == 404 })
 	s.ground()
 	s.must("PUT", nic, s.nicBody("10.0.1.10"))
 	s.faults.Set(faults.Config{AsyncFail: 1})
@@ -98,7 +99,7 @@ func TestPollers(t *testing.T) {
 	if _, err := all.PollUntilDone(ctx, nil); err != nil {
 		t.Error(err)
 	}
-	s.until("all gone", func() bool { return len(s.cloud.Inventory()) == 0 })
+	simtest.Until(t, "all gone", func() bool { return len(s.cloud.Inventory()) == 0 })
 }
 
 // waitFor polls as the SDK does, with no frequency of the test's own.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/azure"
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 func TestTokens(t *testing.T) {
@@ -79,7 +80,7 @@ func TestLife(t *testing.T) {
 	s.refused(400, "LocationNotAvailableForResourceType", "PUT", security, `{"location": "mars"}`)
 	s.refused(409, "InvalidResourceLocation", "PUT", security, `{"location": "eastus"}`)
 	// The group in any case of letters is the same one.
-	if out := s.must("GET", strings.ToUpper(group), ""); dig(out, "tags", "cbnet-mesh") != "m" {
+	if out := s.must("GET", strings.ToUpper(group), ""); simtest.Dig(out, "tags", "cbnet-mesh") != "m" {
 		t.Errorf("got %v", out)
 	}
 	s.refused(400, "PrivateIPAddressInReservedRange", "PUT", nic, s.nicBody("10.0.1.3"))
@@ -91,21 +92,21 @@ func TestLife(t *testing.T) {
 	s.refused(400, "PublicIPAddressInUse", "PUT", nic+"2", s.nicBody("10.0.1.11"))
 
 	made := s.do("PUT", vm, s.vmBody(), "If-None-Match", "*")
-	if made["httpStatus"] != 201 || dig(made, "properties", "provisioningState") != "Creating" || made["header"].(http.Header).Get("Azure-Asyncoperation") == "" {
+	if made["httpStatus"] != 201 || simtest.Dig(made, "properties", "provisioningState") != "Creating" || made["header"].(http.Header).Get("Azure-Asyncoperation") == "" {
 		t.Fatalf("got %v", made)
 	}
 	if id, _ := made["id"].(string); !strings.Contains(id, "/resourceGroups/G/") {
 		t.Errorf("Compute writes the group in capitals; got %s", id)
 	}
-	if dig(made, "properties", "osProfile", "customData") != nil {
+	if simtest.Dig(made, "properties", "osProfile", "customData") != nil {
 		t.Error("customData is shown")
 	}
 	s.refused(412, "PreconditionFailed", "PUT", vm, s.vmBody(), "If-None-Match", "*")
 	running := func() bool {
 		view := s.must("GET", vm+"/instanceView", "")
-		return dig(view, "statuses", 1, "code") == "PowerState/running"
+		return simtest.Dig(view, "statuses", 1, "code") == "PowerState/running"
 	}
-	s.until("running", running)
+	simtest.Until(t, "running", running)
 	s.refused(409, "PropertyChangeNotAllowed", "PUT", vm, s.vmBody("IyEvYmluL3NoCg==", "IyEvYmluL2Jhc2gK"))
 	s.refused(400, "NicInUse", "PUT", vm+"2", s.vmBody())
 
@@ -116,22 +117,22 @@ func TestLife(t *testing.T) {
 	s.refused(400, "InUseSubnetCannotBeDeleted", "PUT", network, `{"location": "`+location+`", "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}}}`)
 
 	s.must("POST", vm+"/deallocate", "")
-	s.until("deallocated", func() bool {
-		return dig(s.must("GET", vm+"/instanceView", ""), "statuses", 1, "code") == "PowerState/deallocated"
+	simtest.Until(t, "deallocated", func() bool {
+		return simtest.Dig(s.must("GET", vm+"/instanceView", ""), "statuses", 1, "code") == "PowerState/deallocated"
 	})
 	s.must("POST", vm+"/start", "")
-	s.until("running again", running)
+	simtest.Until(t, "running again", running)
 	s.must("POST", vm+"/restart", "")
 
 	s.must("DELETE", vm, "")
-	s.until("all gone that goes with the machine", func() bool {
+	simtest.Until(t, "all gone that goes with the machine", func() bool {
 		return s.do("GET", vm, "")["httpStatus"] == 404 && s.do("GET", nic, "")["httpStatus"] == 404 && s.do("GET", address, "")["httpStatus"] == 404
 	})
 	if out := s.do("DELETE", vm, ""); out["httpStatus"] != 204 {
 		t.Errorf("delete of nothing: %v", out)
 	}
-	s.until("the disk gone", func() bool {
-		return len(dig(s.must("GET", group+"/resources", ""), "value").([]any)) == 2 // network and security group
+	simtest.Until(t, "the disk gone", func() bool {
+		return len(simtest.Dig(s.must("GET", group+"/resources", ""), "value").([]any)) == 2 // network and security group
 	})
 	s.must("DELETE", group, "")
 	if left := s.cloud.Inventory(); len(left) != 0 {
@@ -149,7 +150,7 @@ func TestGroupTakesAll(t *testing.T) {
 		t.Fatalf("got %v", out)
 	}
 	s.refused(409, "ResourceGroupBeingDeleted", "PUT", group, `{"location": "`+location+`"}`)
-	s.until("gone", func() bool { return len(s.cloud.Inventory()) == 0 })
+	simtest.Until(t, "gone", func() bool { return len(s.cloud.Inventory()) == 0 })
 }
 
 func TestBadMachines(t *testing.T) {
@@ -243,30 +244,30 @@ func TestOperations(t *testing.T) {
 		t.Errorf("got %v", first)
 	}
 	var last map[string]any
-	s.until("end of the operation", func() bool {
+	simtest.Until(t, "end of the operation", func() bool {
 		last = s.do("GET", op, "")
 		return last["endTime"] != nil
 	})
-	if dig(last, "error", "code") != "AllocationFailed" {
+	if simtest.Dig(last, "error", "code") != "AllocationFailed" {
 		t.Errorf("got %v", last)
 	}
 	view := s.must("GET", vm+"?api-version=2026-04-01&$expand=instanceView", "")
-	if dig(view, "properties", "provisioningState") != "Failed" || dig(view, "properties", "instanceView", "statuses", 0, "code") != "ProvisioningState/failed/AllocationFailed" {
+	if simtest.Dig(view, "properties", "provisioningState") != "Failed" || simtest.Dig(view, "properties", "instanceView", "statuses", 0, "code") != "ProvisioningState/failed/AllocationFailed" {
 		t.Errorf("got %v", view)
 	}
 	s.refused(409, "OperationNotAllowed", "POST", vm+"/start", "")
 	s.refused(404, "NotFound", "GET", "/providers/Microsoft.Compute/locations/"+location+"/operations/x", "")
 	// A zone can be without room alone.
 	s.must("DELETE", vm, "")
-	s.until("gone", func() bool { return s.do("GET", address, "")["httpStatus"] == 404 })
+	simtest.Until(t, "gone", func() bool { return s.do("GET", address, "")["httpStatus"] == 404 })
 	s.faults.Set(faults.Config{NoCapacity: []string{"azure/" + location + "-2"}})
 	s.ground()
 	s.must("PUT", nic, s.nicBody("10.0.1.10"))
 	for zone, want := range map[string]string{"1": "Succeeded", "2": "Failed"} {
 		s.do("PUT", vm, s.vmBody(`"location"`, `"zones": ["`+zone+`"], "location"`))
-		s.until("zone "+zone+" "+want, func() bool { return dig(s.must("GET", vm, ""), "properties", "provisioningState") == want })
+		simtest.Until(t, "zone "+zone+" "+want, func() bool { return simtest.Dig(s.must("GET", vm, ""), "properties", "provisioningState") == want })
 		s.must("DELETE", vm, "")
-		s.until("gone", func() bool { return s.do("GET", address, "")["httpStatus"] == 404 })
+		simtest.Until(t, "gone", func() bool { return s.do("GET", address, "")["httpStatus"] == 404 })
 		s.ground()
 		s.must("PUT", nic, s.nicBody("10.0.1.10"))
 	}
@@ -277,11 +278,11 @@ func TestBusy(t *testing.T) {
 	body := `{"location": "` + location + `", "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}}`
 	s.must("PUT", group, `{"location": "`+location+`"}`)
 	first := s.do("PUT", address, body)
-	if first["httpStatus"] != 201 || dig(first, "properties", "provisioningState") != "Updating" || dig(first, "properties", "ipAddress") != nil {
+	if first["httpStatus"] != 201 || simtest.Dig(first, "properties", "provisioningState") != "Updating" || simtest.Dig(first, "properties", "ipAddress") != nil {
 		t.Errorf("got %v", first)
 	}
 	again := s.refused(429, "RetryableError", "PUT", address, body)
-	if dig(again, "error", "details", 0, "code") != "AnotherOperationInProgress" {
+	if simtest.Dig(again, "error", "details", 0, "code") != "AnotherOperationInProgress" {
 		t.Errorf("got %v", again)
 	}
 }
@@ -295,7 +296,7 @@ func TestPages(t *testing.T) {
 	for next := "/resourcegroups"; next != ""; {
 		out := s.must("GET", next, "")
 		for _, v := range out["value"].([]any) {
-			names = append(names, dig(v, "name"))
+			names = append(names, simtest.Dig(v, "name"))
 		}
 		next, _ = out["nextLink"].(string)
 	}
@@ -340,7 +341,7 @@ func TestRegions(t *testing.T) {
 	list := s.must("GET", "/locations", "")["value"].([]any)
 	names := map[any]bool{}
 	for _, v := range list {
-		names[dig(v, "name")] = true
+		names[simtest.Dig(v, "name")] = true
 	}
 	if len(names) != len(list) || len(list) < 55 || !names["koreacentral"] || !names["eastus"] || !names["global"] {
 		t.Errorf("%d locations: %v", len(list), names)

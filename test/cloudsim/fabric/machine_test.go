@@ -63,29 +63,10 @@ func inVM(ctx context.Context, f *fabric.Fabric, id string, argv ...string) (str
 	return string(out), err
 }
 
-// until polls a condition, and fails the test with what it says last.
-func until(t *testing.T, d time.Duration, cond func() (bool, string)) {
-	t.Helper()
-	deadline := time.After(d)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ok, why := cond()
-		if ok {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not within %s: %s", d, why)
-		}
-	}
-}
-
 // consoleSays waits for a line on a VM's console.
 func consoleSays(t *testing.T, f *fabric.Fabric, id, text string, times int) {
 	t.Helper()
-	until(t, 30*time.Second, func() (bool, string) {
+	simtest.Within(t, 30*time.Second, func() (bool, string) {
 		c := string(f.Console(id))
 		return strings.Count(c, text) >= times, fmt.Sprintf("%q %d times on the console of %s:\n%s", text, times, id, c)
 	})
@@ -185,7 +166,7 @@ reboot
 	consoleSays(t, f, "i-1", "init restart", 1)
 	consoleSays(t, f, "i-1", "kernel restart", 1)
 	consoleSays(t, f, "i-1", "power off", 1)
-	until(t, 30*time.Second, func() (bool, string) {
+	simtest.Within(t, 30*time.Second, func() (bool, string) {
 		return f.VMState("i-1") == fabric.StateStopped, string(f.VMState("i-1"))
 	})
 }

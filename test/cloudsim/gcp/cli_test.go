@@ -44,18 +44,18 @@ func TestCLI(t *testing.T) {
 		"--image-project=ubuntu-os-cloud", "--subnet=shop", "--no-address", "--no-service-account", "--no-scopes")
 
 	found := must("instances", "list", "--filter=labels.cbnet-node=web")
-	if name, ip, public := text(found, 0, "name"), text(found, 0, "networkInterfaces", 0, "networkIP"), text(found, 0, "networkInterfaces", 0, "accessConfigs", 0, "natIP"); name != "web-0" || ip != "10.0.0.10" || !strings.HasPrefix(public, "198.1") {
+	if name, ip, public := simtest.Text(found, 0, "name"), simtest.Text(found, 0, "networkInterfaces", 0, "networkIP"), simtest.Text(found, 0, "networkInterfaces", 0, "accessConfigs", 0, "natIP"); name != "web-0" || ip != "10.0.0.10" || !strings.HasPrefix(public, "198.1") {
 		t.Errorf("listed %q with %q and %q", name, ip, public)
 	}
 	sameMachines(t, s, must("instances", "list"), 3)
-	if got := text(must("networks", "list"), 0, "name"); got != "shop" {
+	if got := simtest.Text(must("networks", "list"), 0, "name"); got != "shop" {
 		t.Errorf("networks: %q", got)
 	}
 	rule := must("firewall-rules", "list")
-	if got := text(rule, 0, "name"); got != "shop" || text(rule, 0, "allowed", 2, "IPProtocol") == "" {
+	if got := simtest.Text(rule, 0, "name"); got != "shop" || simtest.Text(rule, 0, "allowed", 2, "IPProtocol") == "" {
 		t.Errorf("firewall rules: %v", rule)
 	}
-	if got := text(must("networks", "subnets", "list", "--network=shop"), 0, "ipCidrRange"); got != "10.0.0.0/24" {
+	if got := simtest.Text(must("networks", "subnets", "list", "--network=shop"), 0, "ipCidrRange"); got != "10.0.0.0/24" {
 		t.Errorf("subnets: %q", got)
 	}
 	refused("is already being used by", "networks", "delete", "shop")
@@ -75,8 +75,8 @@ func sameMachines(t *testing.T, s *site, list any, want int) {
 	shown := map[string]string{}
 	rows, _ := list.([]any)
 	for i := range rows {
-		zone := text(list, i, "zone")
-		shown[zone[strings.LastIndexByte(zone, '/')+1:]+"/"+text(list, i, "id")] = text(list, i, "status")
+		zone := simtest.Text(list, i, "zone")
+		shown[zone[strings.LastIndexByte(zone, '/')+1:]+"/"+simtest.Text(list, i, "id")] = simtest.Text(list, i, "status")
 	}
 	have := map[string]string{}
 	for _, o := range s.cloud.Inventory() {

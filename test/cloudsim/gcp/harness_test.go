@@ -78,33 +78,6 @@ func (s *site) gcloud(t *testing.T, env []string, args ...string) (any, string) 
 	return answer, ""
 }
 
-// dig follows names and indexes into decoded JSON; what is not there is nil.
-func dig(v any, path ...any) any {
-	for _, p := range path {
-		switch p := p.(type) {
-		case string:
-			m, ok := v.(map[string]any)
-			if !ok {
-				return nil
-			}
-			v = m[p]
-		case int:
-			l, ok := v.([]any)
-			if !ok || p >= len(l) {
-				return nil
-			}
-			v = l[p]
-		}
-	}
-	return v
-}
-
-// text is dig for a string.
-func text(v any, path ...any) string {
-	s, _ := dig(v, path...).(string)
-	return s
-}
-
 // client calls the API by plain HTTP.
 type client struct {
 	url   string // of the project
@@ -156,9 +129,9 @@ func (c *client) done(t *testing.T, method, path, body string) any {
 	if status != http.StatusOK {
 		t.Fatalf("%s %s: %d %v", method, path, status, op)
 	}
-	_, at, _ := strings.Cut(text(op, "selfLink"), "/projects/cloudsim/")
+	_, at, _ := strings.Cut(simtest.Text(op, "selfLink"), "/projects/cloudsim/")
 	status, op = c.call(t, http.MethodPost, at+"/wait", "")
-	if status != http.StatusOK || text(op, "status") != "DONE" || dig(op, "error") != nil {
+	if status != http.StatusOK || simtest.Text(op, "status") != "DONE" || simtest.Dig(op, "error") != nil {
 		t.Fatalf("%s %s: %d %v", method, path, status, op)
 	}
 	return op
@@ -168,7 +141,7 @@ func (c *client) done(t *testing.T, method, path, body string) any {
 func (c *client) refused(t *testing.T, reason string, method, path, body string) {
 	t.Helper()
 	status, v := c.call(t, method, path, body)
-	if got := text(v, "error", "errors", 0, "reason"); status < 400 || got != reason {
+	if got := simtest.Text(v, "error", "errors", 0, "reason"); status < 400 || got != reason {
 		t.Errorf("%s %s %s: got %d %v, want %s", method, path, body, status, v, reason)
 	}
 }

@@ -32,16 +32,16 @@ func TestBoot(t *testing.T) {
 	boot("public", "10.0.1.10", true)
 	boot("private", "10.0.1.11", false)
 	console := func(name string) string {
-		return text(c.get(t, zone+"/"+name+"/serialPort"), "contents")
+		return simtest.Text(c.get(t, zone+"/"+name+"/serialPort"), "contents")
 	}
 	for _, want := range []string{"public in gce has 10.0.1.10", "public reaches out"} {
-		within(t, 90*time.Second, func() (bool, string) { out := console("public"); return strings.Contains(out, want), out })
+		simtest.Within(t, 90*time.Second, func() (bool, string) { out := console("public"); return strings.Contains(out, want), out })
 	}
-	within(t, 90*time.Second, func() (bool, string) {
+	simtest.Within(t, 90*time.Second, func() (bool, string) {
 		out := console("private")
 		return strings.Contains(out, "private in gce has 10.0.1.11"), out
 	})
-	address := text(c.get(t, zone+"/public"), "networkInterfaces", 0, "accessConfigs", 0, "natIP")
+	address := simtest.Text(c.get(t, zone+"/public"), "networkInterfaces", 0, "accessConfigs", 0, "natIP")
 	pings := func() bool { return exec.CommandContext(t.Context(), "ping", "-c1", "-W1", address).Run() == nil }
 	if pings() {
 		t.Errorf("%s answers without a rule", address)
@@ -55,7 +55,7 @@ func TestBoot(t *testing.T) {
 	}
 	c.done(t, http.MethodPost, "regions/us-central1/routers", `{"name": "r", "network": "global/networks/shop",
 		"nats": [{"name": "nat", "natIpAllocateOption": "AUTO_ONLY", "sourceSubnetworkIpRangesToNat": "ALL_SUBNETWORKS_ALL_IP_RANGES"}]}`)
-	within(t, 30*time.Second, func() (bool, string) {
+	simtest.Within(t, 30*time.Second, func() (bool, string) {
 		out := console("private")
 		return strings.Contains(out, "private reaches out"), out
 	})
@@ -74,23 +74,4 @@ func order(name, ip string, public bool, userData string) string {
 		"disks": [{"boot": true, "autoDelete": true, "initializeParams": {"sourceImage": "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64"}}],
 		"networkInterfaces": [{"subnetwork": "regions/us-central1/subnetworks/shop", "networkIP": %q%s}],
 		"metadata": {"items": [{"key": "user-data", "value": %q}]}}`, name, ip, access, userData)
-}
-
-// within polls cond and says what it saw last.
-func within(t *testing.T, d time.Duration, cond func() (bool, string)) {
-	t.Helper()
-	deadline := time.After(d)
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ok, last := cond()
-		if ok {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not within %s: %s", d, last)
-		}
-	}
 }

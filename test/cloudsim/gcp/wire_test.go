@@ -12,6 +12,7 @@ import (
 
 	"github.com/cbnet-io/cbnet/test/cloudsim/faults"
 	"github.com/cbnet-io/cbnet/test/cloudsim/gcp"
+	"github.com/cbnet-io/cbnet/test/cloudsim/simtest"
 )
 
 const vms = "zones/us-central1-a/instances"
@@ -89,17 +90,17 @@ func TestNotReady(t *testing.T) {
 	s := open(t, func(o *gcp.Options) { o.OpTime = time.Hour })
 	c := s.client(t)
 	status, op := c.call(t, http.MethodPost, "global/networks", `{"name": "shop", "autoCreateSubnetworks": false}`)
-	if status != http.StatusOK || text(op, "status") != "RUNNING" || text(op, "operationType") != "insert" {
+	if status != http.StatusOK || simtest.Text(op, "status") != "RUNNING" || simtest.Text(op, "operationType") != "insert" {
 		t.Fatalf("insert: %d %v", status, op)
 	}
-	if got := text(c.get(t, "global/networks/shop"), "name"); got != "shop" {
+	if got := simtest.Text(c.get(t, "global/networks/shop"), "name"); got != "shop" {
 		t.Errorf("got %q", got)
 	}
 	c.refused(t, "resourceNotReady", http.MethodPost, "regions/us-central1/subnetworks", `{"name": "s", "network": "global/networks/shop", "ipCidrRange": "10.0.2.0/24"}`)
 	c.refused(t, "resourceNotReady", http.MethodDelete, "global/networks/shop", "")
-	c.refused(t, "resourceNotReady", http.MethodDelete, "global/operations/"+text(op, "name"), "")
+	c.refused(t, "resourceNotReady", http.MethodDelete, "global/operations/"+simtest.Text(op, "name"), "")
 	list := c.get(t, "aggregated/operations?filter="+url.QueryEscape(`status != "DONE"`))
-	if got := text(list, "items", "global", "operations", 0, "name"); got != text(op, "name") {
+	if got := simtest.Text(list, "items", "global", "operations", 0, "name"); got != simtest.Text(op, "name") {
 		t.Errorf("operations: %v", list)
 	}
 }
@@ -115,7 +116,7 @@ func TestRequestID(t *testing.T) {
 	_, first := c.call(t, http.MethodPost, at, body)
 	now = now.Add(time.Minute)
 	_, again := c.call(t, http.MethodPost, at, body)
-	if text(first, "name") != text(again, "name") || text(again, "clientOperationId") == "" || text(again, "status") != "DONE" {
+	if simtest.Text(first, "name") != simtest.Text(again, "name") || simtest.Text(again, "clientOperationId") == "" || simtest.Text(again, "status") != "DONE" {
 		t.Errorf("the repeat was answered with %v", again)
 	}
 	c.refused(t, "invalid", http.MethodPost, strings.Replace(at, "networks", "firewalls", 1), body)
@@ -135,7 +136,7 @@ func TestVanished(t *testing.T) {
 		if status != http.StatusOK {
 			t.Fatalf("insert: %d %v", status, op)
 		}
-		_, op = c.call(t, http.MethodPost, "zones/us-central1-a/operations/"+text(op, "name")+"/wait", "")
+		_, op = c.call(t, http.MethodPost, "zones/us-central1-a/operations/"+simtest.Text(op, "name")+"/wait", "")
 		return op
 	}
 	insert("first", "10.0.1.10")
@@ -149,11 +150,11 @@ func TestVanished(t *testing.T) {
 	} {
 		s.faults.Set(tc.faults)
 		op := insert(tc.name, tc.ip)
-		if got := text(op, "error", "errors", 0, "code"); got != tc.code || text(op, "targetId") == "" {
+		if got := simtest.Text(op, "error", "errors", 0, "code"); got != tc.code || simtest.Text(op, "targetId") == "" {
 			t.Errorf("%s: got %v, want %s", tc.name, op, tc.code)
 		}
 		c.refused(t, "notFound", http.MethodGet, vms+"/"+tc.name, "")
-		status, _ := c.call(t, http.MethodDelete, "zones/us-central1-a/operations/"+text(op, "name"), "")
+		status, _ := c.call(t, http.MethodDelete, "zones/us-central1-a/operations/"+simtest.Text(op, "name"), "")
 		if status != http.StatusNoContent {
 			t.Errorf("%s: deleting the operation: %d", tc.name, status)
 		}
@@ -182,7 +183,7 @@ func TestPower(t *testing.T) {
 	c.done(t, http.MethodPost, vms, order("web", "10.0.1.10", true, ""))
 	state := func() (string, string) {
 		i := c.get(t, vms+"/web")
-		return text(i, "status"), text(i, "networkInterfaces", 0, "accessConfigs", 0, "natIP")
+		return simtest.Text(i, "status"), simtest.Text(i, "networkInterfaces", 0, "accessConfigs", 0, "natIP")
 	}
 	first, address := state()
 	if first != "RUNNING" || address == "" {
@@ -199,13 +200,13 @@ func TestPower(t *testing.T) {
 		t.Errorf("after a start: %s with %q", got, public)
 	}
 	c.done(t, http.MethodPost, vms+"/web/reset", "")
-	id := text(c.get(t, vms+"/web"), "id")
+	id := simtest.Text(c.get(t, vms+"/web"), "id")
 	c.done(t, http.MethodDelete, vms+"/"+id, "") // by id
 	c.refused(t, "notFound", http.MethodGet, vms+"/web", "")
 	c.done(t, http.MethodPost, vms, order("web", "10.0.1.10", true, "")) // name and address are free again
 	s.faults.Set(faults.Config{Hidden: faults.Duration(time.Minute)})
 	c.refused(t, "notFound", http.MethodGet, vms+"/web", "")
-	if got := text(c.get(t, vms), "items", 0, "name"); got != "web" {
+	if got := simtest.Text(c.get(t, vms), "items", 0, "name"); got != "web" {
 		t.Errorf("what is not shown yet is listed as %q", got)
 	}
 	c.done(t, http.MethodPost, vms, strings.Replace(order("kept", "10.0.1.11", false, ""), `"disks"`, `"deletionProtection": true, "disks"`, 1))
@@ -219,12 +220,12 @@ func TestPages(t *testing.T) {
 	pages := 0
 	for token := ""; ; {
 		page := c.get(t, "zones?maxResults=50&pageToken="+token)
-		items, _ := dig(page, "items").([]any)
+		items, _ := simtest.Dig(page, "items").([]any)
 		for i := range items {
-			seen[text(page, "items", i, "name")] = true
+			seen[simtest.Text(page, "items", i, "name")] = true
 		}
 		pages++
-		if token = text(page, "nextPageToken"); token == "" {
+		if token = simtest.Text(page, "nextPageToken"); token == "" {
 			break
 		}
 	}
@@ -363,7 +364,7 @@ func TestMetadata(t *testing.T) {
 		own + "network-interfaces/0/ip": "10.0.1.10", own + "network-interfaces/0/mac": "42:01:0a:00:01:0a", own + "attributes/": "user-data\n",
 		own + "attributes/?recursive=True": `{"user-data":"#!/bin/sh\n"}` + "\n", "/computeMetadata/v1/project/project-id": "cloudsim",
 		own + "network-interfaces/": "0/\n", "/computeMetadata/v1/project/": "attributes/\nnumeric-project-id\nproject-id\n",
-		own + "id": text(c.get(t, vms+"/web"), "id"),
+		own + "id": simtest.Text(c.get(t, vms+"/web"), "id"),
 	} {
 		if code, got := ask("GET", path, "Metadata-Flavor", "Google"); code != http.StatusOK || got != want {
 			t.Errorf("%s: %d %q, want %q", path, code, got, want)
@@ -390,7 +391,7 @@ func TestProjects(t *testing.T) {
 	c := s.client(t)
 	c.done(t, http.MethodPost, "global/networks", `{"name": "shop", "autoCreateSubnetworks": false}`)
 	other := &client{url: s.url + "/compute/v1/projects/other/"}
-	if list := other.get(t, "global/networks"); dig(list, "items") != nil {
+	if list := other.get(t, "global/networks"); simtest.Dig(list, "items") != nil {
 		t.Errorf("another project has %v", list)
 	}
 	other.refused(t, "invalid", http.MethodPost, "regions/us-central1/subnetworks", fmt.Sprintf(`{"name": "s", "network": %q, "ipCidrRange": "10.0.2.0/24"}`, c.url+"global/networks/shop"))

@@ -38,7 +38,7 @@ func TestBoot(t *testing.T) {
 	private, _ := boot("10.0.1.11")
 	address := must[*floatingips.FloatingIP](t)(floatingips.Create(ctx, l.network, floatingips.CreateOpts{FloatingNetworkID: l.public, PortID: port}).Extract()).FloatingIP
 	for _, id := range []string{public, private} {
-		within(t, 90*time.Second, func() (bool, string) {
+		simtest.Within(t, 90*time.Second, func() (bool, string) {
 			text, err := servers.ShowConsoleOutput(ctx, l.compute, id, servers.ShowConsoleOutputOpts{Length: 200}).Extract()
 			if err != nil {
 				t.Fatal(err)
@@ -61,24 +61,5 @@ func TestBoot(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.reaches(t, id, "gone")
-	}
-}
-
-// within polls cond for longer than until does, and says what it saw last.
-func within(t *testing.T, d time.Duration, cond func() (bool, string)) {
-	t.Helper()
-	deadline := time.After(d)
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ok, last := cond()
-		if ok {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not within %s: %s", d, last)
-		}
 	}
 }
