@@ -12,6 +12,7 @@ import (
 
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/alibaba"
+	"github.com/cbnet-io/cbnet/cloud/cloudtest"
 )
 
 // answering returns a driver whose cloud gives one answer to everything.
@@ -76,6 +77,10 @@ func TestClasses(t *testing.T) {
 // TestForeignAnswers has a driver meet answers that are not the cloud's: a list
 // must not look empty, nor a lost machine deleted.
 func TestForeignAnswers(t *testing.T) {
+	cloudtest.ForeignAnswers(t, `{"RequestId": "REQ-1", "Regions": {"Region": [`, func(t *testing.T, h http.HandlerFunc) error {
+		_, err := answering(t, h).Regions(t.Context())
+		return err
+	})
 	for name, answer := range map[string]http.HandlerFunc{
 		"a page":          func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>hello</html>") },
 		"nothing":         func(http.ResponseWriter, *http.Request) {},

@@ -3,8 +3,6 @@ package aws_test
 import (
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/aws"
+	"github.com/cbnet-io/cbnet/cloud/cloudtest"
 )
 
 // answering returns a driver of a server that answers everything alike, and
@@ -82,44 +81,12 @@ func TestErrorClasses(t *testing.T) {
 	}
 }
 
-func TestLostAnswers(t *testing.T) {
-	hijack := func(w http.ResponseWriter, text string) {
-		c, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			panic(err)
-		}
-		io.WriteString(c, text)
-		if tcp, ok := c.(*net.TCPConn); ok && text == "" {
-			tcp.SetLinger(0)
-		}
-		c.Close()
-	}
-	for _, tc := range []struct {
-		name string
-		h    http.HandlerFunc
-	}{
-		{"reset", func(w http.ResponseWriter, _ *http.Request) { hijack(w, "") }},
-		{"cut in the middle", func(w http.ResponseWriter, _ *http.Request) {
-			hijack(w, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<DescribeRegionsResponse><regionInfo>")
-		}},
-		{"not HTTP", func(w http.ResponseWriter, _ *http.Request) { hijack(w, "hello\r\n\r\n") }},
-		{"a proxy's page", func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(http.StatusBadGateway)
-			io.WriteString(w, "<html>bad gateway</html>")
-		}},
-		{"not XML", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			d, requests := answering(t, tc.h)
-			_, err := d.Regions(t.Context())
-			if !errors.Is(err, cloud.ErrUnavailable) {
-				t.Errorf("got %v, want ErrUnavailable", err)
-			}
-			if n := requests(); n != 1 {
-				t.Errorf("%d requests, want one", n)
-			}
-		})
-	}
+func TestForeignAnswers(t *testing.T) {
+	cloudtest.ForeignAnswers(t, "<DescribeRegionsResponse><regionInfo>", func(t *testing.T, h http.HandlerFunc) error {
+		d, _ := answering(t, h)
+		_, err := d.Regions(t.Context())
+		return err
+	})
 	d := newDriver(t, aws.Config{Endpoint: "http://127.0.0.1:1", Credentials: []byte(credentialsFile)})
 	if _, err := d.Regions(t.Context()); !errors.Is(err, cloud.ErrUnavailable) {
 		t.Errorf("refused connection: got %v, want ErrUnavailable", err)

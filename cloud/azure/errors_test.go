@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/cbnet-io/cbnet/cloud"
 	"github.com/cbnet-io/cbnet/cloud/azure"
+	"github.com/cbnet-io/cbnet/cloud/cloudtest"
 )
 
 const credentialsFile = `{"clientId": "c", "clientSecret": "hidden", "tenantId": "t", "subscriptionId": "6f2a1c1e-0000-4000-8000-000000000001"}`
@@ -103,46 +103,20 @@ func TestErrorClasses(t *testing.T) {
 	}
 }
 
-func TestLostAnswers(t *testing.T) {
-	hijack := func(w http.ResponseWriter, text string) {
-		c, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			panic(err)
-		}
-		io.WriteString(c, text)
-		if tcp, ok := c.(*net.TCPConn); ok && text == "" {
-			tcp.SetLinger(0)
-		}
-		c.Close()
+func TestForeignAnswers(t *testing.T) {
+	list := func(t *testing.T, h http.HandlerFunc) error {
+		d, _ := answering(t, h)
+		_, err := d.Regions(t.Context())
+		return err
 	}
-	for _, tc := range []struct {
-		name string
-		h    http.HandlerFunc
-	}{
-		{"reset", func(w http.ResponseWriter, _ *http.Request) { hijack(w, "") }},
-		{"cut in the middle", func(w http.ResponseWriter, _ *http.Request) {
-			hijack(w, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"value\": [")
-		}},
-		{"not HTTP", func(w http.ResponseWriter, _ *http.Request) { hijack(w, "hello\r\n\r\n") }},
-		{"a proxy's page", func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(http.StatusBadGateway)
-			io.WriteString(w, "<html>bad gateway</html>")
-		}},
-		{"a proxy's 404", func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) }},
-		{"not JSON", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }},
-		{"no list", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }},
-		{"another list", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"value": {}}`) }},
+	cloudtest.ForeignAnswers(t, `{"value": [`, list)
+	for name, h := range map[string]http.HandlerFunc{
+		"a proxy's 404": func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) },
+		"no list":       func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"value": {}}`) },
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			d, requests := answering(t, tc.h)
-			_, err := d.Regions(t.Context())
-			if !errors.Is(err, cloud.ErrUnavailable) {
-				t.Errorf("got %v, want ErrUnavailable", err)
-			}
-			if n := requests(); n != 1 {
-				t.Errorf("%d requests, want one", n)
-			}
-		})
+		if err := list(t, h); !errors.Is(err, cloud.ErrUnavailable) {
+			t.Errorf("%s: got %v, want ErrUnavailable", name, err)
+		}
 	}
 	d := newDriver(t, azure.Config{Endpoint: "http://127.0.0.1:1", Credentials: []byte(credentialsFile)})
 	if _, err := d.Regions(t.Context()); !errors.Is(err, cloud.ErrUnavailable) || strings.Contains(err.Error(), "hidden") {
