@@ -292,13 +292,13 @@ func TestCrashAtEveryPoint(t *testing.T) {
 // detector slows.
 func stride() int {
 	if testing.Short() {
-		return 3
+		return 5
 	}
 	return 1
 }
 
 // everyPoint runs story with a crash at the first point, the second, and so on
-// until the story ends without one; in short tests at every third.
+// until the story ends without one; in short tests at every fifth.
 func everyPoint(t *testing.T, name string, late time.Duration, story func(r *ruin, c *crash) bool) {
 	t.Run(name, func(t *testing.T) {
 		for at := 1; ; at += stride() {

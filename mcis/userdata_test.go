@@ -96,6 +96,9 @@ func newMachine(t *testing.T, fetcher string) *machine {
 			path = strings.TrimSpace(string(out))
 		}
 		if err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatalf("%s is not installed", tool)
+			}
 			t.Skipf("%s is not installed", tool)
 		}
 		if err := os.Symlink(path, filepath.Join(m.tools, tool)); err != nil {

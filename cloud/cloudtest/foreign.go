@@ -19,6 +19,7 @@ import (
 func ForeignAnswers(t *testing.T, begin string, list func(t *testing.T, h http.HandlerFunc) error) {
 	text := func(status int, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json") // which some SDKs believe
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, body) // the driver may have gone
 		}

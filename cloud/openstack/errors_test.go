@@ -106,9 +106,9 @@ func TestErrorClasses(t *testing.T) {
 }
 
 func TestForeignAnswers(t *testing.T) {
-	cloudtest.ForeignAnswers(t, `{"flavors": [`, func(t *testing.T, h http.HandlerFunc) error {
+	cloudtest.ForeignAnswers(t, `{"images": [`, func(t *testing.T, h http.HandlerFunc) error {
 		srv := keystone(t, h)
-		_, err := newDriver(t, openstack.Config{Credentials: cloudsYAML(srv.URL)}).Specs(t.Context(), "RegionOne")
+		_, err := newDriver(t, openstack.Config{Credentials: cloudsYAML(srv.URL)}).Images(t.Context(), "RegionOne")
 		return err
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -99,7 +100,10 @@ func (p *program) request(t *testing.T, method, path, body string) (int, string)
 func TestAdminAPI(t *testing.T) {
 	dir := t.TempDir()
 	p := start(t, "--state", dir, "--no-machines")
-	for _, name := range []string{"alibaba", "aws", "azure", "gcp", "openstack"} {
+	if got := slices.Sorted(maps.Keys(p.urls)); !slices.Equal(got, append([]string{"admin"}, cloudNames...)) {
+		t.Errorf("URLs of %v, want those of admin and %v", got, cloudNames)
+	}
+	for _, name := range cloudNames {
 		if !strings.HasPrefix(p.urls[name], "http://127.0.0.1:") {
 			t.Errorf("URL of %s: got %q", name, p.urls[name])
 		}
