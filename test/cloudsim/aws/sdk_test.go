@@ -1,8 +1,11 @@
 package aws_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -21,13 +24,29 @@ import (
 // client returns the vendor's client, which does not retry unless told to.
 func (s *site) client(region string, change ...func(*ec2.Options)) *ec2.Client {
 	o := ec2.Options{
-		Region: region, BaseEndpoint: sdk.String(s.url), Retryer: sdk.NopRetryer{},
+		Region: region, BaseEndpoint: sdk.String(s.url), Retryer: sdk.NopRetryer{}, HTTPClient: &http.Client{Transport: copied{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	}
 	for _, c := range change {
 		c(&o)
 	}
 	return ec2.New(o)
+}
+
+// copied sends copies of the bodies of requests. The SDK closes a body once the
+// answer has begun; if that is before net/http has seen the body's end, which
+// happens where both ends are one process, net/http drops the connection.
+type copied struct{}
+
+// RoundTrip implements http.RoundTripper.
+func (copied) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.Clone(req.Context())
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	return http.DefaultTransport.RoundTrip(req)
 }
 
 // code returns the vendor's code of an error, "" for none.
