@@ -125,13 +125,23 @@ func TestSecondDaemon(t *testing.T) {
 	n := loner(t)
 	n.start(t)
 	pid := 0
+	route := func(want string, what ...string) error {
+		r := runAt(t, n.host, append([]string{"ip", "-6", "route", "show", "dev", "cbn0"}, what...)...)
+		if r.code != 0 || !strings.Contains(r.stdout, want) {
+			return fmt.Errorf("no route %q yet: %q %s", want, r.stdout, r.stderr)
+		}
+		return nil
+	}
 	eventually(t, 5*time.Second, "the daemon has made its interface", func(ctx context.Context) error {
 		s, err := n.control().Status(ctx)
-		if r := runAt(t, n.host, "ip", "-6", "route", "show", "dev", "cbn0", "proto", "66"); err == nil && r.stdout == "" {
-			err = fmt.Errorf("no route yet, %+v", s)
-		}
 		pid = s.Pid
-		return err
+		if err != nil {
+			return err
+		}
+		return route("fd", "proto", "66")
+	})
+	eventually(t, 20*time.Second, "the kernel has added the address's own route, aside", func(context.Context) error {
+		return route("local fd", "table", "local")
 	})
 	before := snapshot(t, n.host, n.c.dir)
 	r := runAt(t, n.host, append([]string{bin("cbnetd")}, n.args()...)...)
