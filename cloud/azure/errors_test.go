@@ -104,18 +104,18 @@ func TestErrorClasses(t *testing.T) {
 }
 
 func TestForeignAnswers(t *testing.T) {
-	list := func(t *testing.T, h http.HandlerFunc) error {
+	cloudtest.ForeignAnswers(t, `{"value": [`, func(t *testing.T, h http.HandlerFunc) error {
 		d, _ := answering(t, h)
 		_, err := d.Regions(t.Context())
 		return err
-	}
-	cloudtest.ForeignAnswers(t, `{"value": [`, list)
+	})
 	for name, h := range map[string]http.HandlerFunc{
 		"a proxy's 404": func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) },
 		"no list":       func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"value": {}}`) },
 	} {
-		if err := list(t, h); !errors.Is(err, cloud.ErrUnavailable) {
-			t.Errorf("%s: got %v, want ErrUnavailable", name, err)
+		d, requests := answering(t, h)
+		if _, err := d.Regions(t.Context()); !errors.Is(err, cloud.ErrUnavailable) || requests() != 1 {
+			t.Errorf("%s: got %v after %d requests, want ErrUnavailable after one", name, err, requests())
 		}
 	}
 	d := newDriver(t, azure.Config{Endpoint: "http://127.0.0.1:1", Credentials: []byte(credentialsFile)})
