@@ -1,8 +1,6 @@
 package e2e_test
 
 import (
-	"crypto/rand"
-	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -17,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/cbnet-io/cbnet/cloud"
+	"github.com/cbnet-io/cbnet/cloud/cloudtest"
 	"github.com/cbnet-io/cbnet/cloud/providers"
 )
 
@@ -196,20 +195,6 @@ type listed struct {
 // labels are what the machines of shop bear in their clouds.
 var labels = map[string]string{"팀": "인프라", "地域": "東京", "部门": "研发"}
 
-// newKey returns the public half of a key of the one type that every cloud takes.
-func newKey(t *testing.T) string {
-	t.Helper()
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := ssh.NewPublicKey(private.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
-}
-
 // sweeps: an MCIS and, by hand, orphans of the same mesh in every account. The
 // orphans are told apart, listed, and swept, and the MCIS stays.
 func (s *system) sweeps(t *testing.T) {
@@ -222,7 +207,8 @@ func (s *system) sweeps(t *testing.T) {
 		}
 		groups += fmt.Sprintf("  - {name: %s, cloud: %s, labels: {팀: 인프라, 地域: 東京, 部门: 研发}%s}\n", a.name, a.name, egress)
 	}
-	s.mustCtl(t, "mcis", "apply", "-f", s.spec(t, "kind: MCIS\nname: shop\nsshKey: "+newKey(t)+"\ngroups:\n"+groups), "--yes", "--no-wait")
+	key := cloudtest.NewKey(t, ssh.KeyAlgoRSA) // every cloud takes that type
+	s.mustCtl(t, "mcis", "apply", "-f", s.spec(t, "kind: MCIS\nname: shop\nsshKey: "+key+"\ngroups:\n"+groups), "--yes", "--no-wait")
 	eventually(t, time.Minute, "the machines of shop", func() error {
 		if n := len(s.vms(t)); n != len(accounts) {
 			return fmt.Errorf("%d machines", n)
