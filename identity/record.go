@@ -53,7 +53,7 @@ type Signed struct {
 	Record      Record
 	Grant       Grant
 	Certificate *x509.Certificate
-	Envelope    []byte   // as it came, to be passed on
+	Envelope    []byte   // as it came, to be passed on; the certificate refers to it
 	Hash        [32]byte // SHA-256 of Envelope
 }
 
@@ -78,6 +78,7 @@ func SignRecord(r Record, key ed25519.PrivateKey, cert *x509.Certificate) ([]byt
 // OpenRecord verifies an envelope: size, format, signature, certificate (see
 // Verify) and that the record speaks of the certificate's node.
 func (r *Roots) OpenRecord(envelope []byte, now time.Time) (*Signed, error) {
+	envelope = bytes.Clone(envelope[:min(len(envelope), MaxEnvelope+1)])
 	payload, cert, err := open(contextRecord, envelope, MaxEnvelope)
 	if err != nil {
 		return nil, err
@@ -96,7 +97,7 @@ func (r *Roots) OpenRecord(envelope []byte, now time.Time) (*Signed, error) {
 	if err := rec.validate(); err != nil {
 		return nil, fmt.Errorf("record of %s: %w", grant.Node, err)
 	}
-	return &Signed{Record: rec, Grant: grant, Certificate: cert, Envelope: bytes.Clone(envelope), Hash: sha256.Sum256(envelope)}, nil
+	return &Signed{Record: rec, Grant: grant, Certificate: cert, Envelope: envelope, Hash: sha256.Sum256(envelope)}, nil
 }
 
 // OpenOwn returns what a record says that was signed with one's own key, under
