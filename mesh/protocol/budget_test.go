@@ -44,3 +44,47 @@ func TestProbesAreBounded(t *testing.T) {
 		t.Errorf("some were probed %d times, some %d: want all alike", least, most)
 	}
 }
+
+// A thousand events within a second have all links looked at a thousand times in
+// a small mesh, and now and then in a large one; the last of them is not forgotten.
+func TestTurnsAreBounded(t *testing.T) {
+	for _, tt := range []struct {
+		links, turns int
+		rest         time.Duration
+	}{
+		{fewLinks, 1000, 0},
+		{fewLinks + 200, 50, 20 * time.Millisecond},
+		{fewLinks + 2000, 10, maxTurnRest},
+	} {
+		var peers []*identity.Signed
+		for i := range tt.links {
+			peers = append(peers, peerOf(fmt.Sprintf("p%04d", i), fmt.Sprintf("10.66.%d.%d", 1+i/200, 1+i%200), at(identity.KindPublic, public)))
+		}
+		m := machineWith(identity.Record{}, peers...)
+		m.opened, m.roots, m.states, m.wants = true, newAuthority(t).roots, map[string]State{}, newWants()
+		m.pace.tick, m.pace.looked, m.pace.observed = t0.Add(time.Hour), t0, t0.Add(time.Hour)
+		turns := 0
+		for i := range 1000 {
+			m.now = t0.Add(time.Duration(i) * time.Millisecond)
+			m.wakeUp()
+			m.settle()
+			if m.pace.turned.Equal(m.now) {
+				turns++
+			}
+		}
+		if turns != tt.turns {
+			t.Errorf("%d links: all were looked at %d times, want %d", tt.links, turns, tt.turns)
+		}
+		if tt.rest == 0 {
+			continue
+		}
+		last, due := m.now, m.Next()
+		if due.Sub(last) > tt.rest {
+			t.Fatalf("%d links: the next look is due %s after something happened, want at most %s", tt.links, due.Sub(last), tt.rest)
+		}
+		m.Step(due, Tick{})
+		if !m.pace.turned.Equal(due) || !m.Next().After(due) {
+			t.Errorf("%d links: what happened last is looked at %s later, and again in %s", tt.links, m.pace.turned.Sub(last), m.Next().Sub(due))
+		}
+	}
+}

@@ -171,14 +171,14 @@ func (m *Machine) refuse(faults []Refusal) bool {
 	return found
 }
 
-// Wanted returns the whole configuration that the device is to have now.
+// Wanted returns the whole configuration that the device is to have now, its
+// peers in the order of their names.
 func (m *Machine) Wanted() overlay.Config {
 	members := make([]member, 0, len(m.links))
 	for _, name := range m.names {
 		l := m.links[name]
 		members = append(members, member{signed: l.signed, endpoint: l.paths.using, quiet: l.isQuiet(m.now)})
 	}
-	slices.SortFunc(members, func(a, b member) int { return a.signed.Grant.IP.Compare(b.signed.Grant.IP) })
 	return desired(base{key: m.cfg.PrivateKey, port: m.cfg.Port, mtu: m.cfg.MTU, mesh: m.roots.Mesh(), grant: m.grant}, members)
 }
 

@@ -61,7 +61,7 @@ func (m *Machine) evicted() bool {
 			not++
 		}
 	}
-	return 2*not > up && (not >= 2 || up == 1) && len(m.inGossip()) > 0
+	return 2*not > up && (not >= 2 || up == 1) && !m.alone()
 }
 
 // watchGossip takes another name in gossip once this node finds itself evicted.

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"iter"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -188,15 +189,24 @@ func (e MemberLost) apply(m *Machine) {
 	}
 }
 
-// inGossip returns the other nodes that gossip holds for alive.
-func (m *Machine) inGossip() map[string]bool {
-	in := make(map[string]bool, len(m.gossip.alive))
-	for name := range m.gossip.alive {
-		if node, _, err := splitGossipName(name); err == nil && node != m.grant.Node {
-			in[node] = true
+// inGossip returns the other nodes that gossip holds for alive, in any order,
+// one that is there under several names as often.
+func (m *Machine) inGossip() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for name := range m.gossip.alive {
+			if node, _, err := splitGossipName(name); err == nil && node != m.grant.Node && !yield(node) {
+				return
+			}
 		}
 	}
-	return in
+}
+
+// alone reports whether gossip holds nobody else for alive.
+func (m *Machine) alone() bool {
+	for range m.inGossip() {
+		return false
+	}
+	return true
 }
 
 // joinGossip joins with up to three members that can be reached and are not in
@@ -212,7 +222,10 @@ func (m *Machine) joinGossip() {
 		m.rename()
 		return
 	}
-	in := m.inGossip()
+	in := make(map[string]bool, len(m.gossip.alive))
+	for node := range m.inGossip() {
+		in[node] = true
+	}
 	var lost, up []netip.AddrPort
 	for _, name := range m.names {
 		if l := m.links[name]; (l.up() || l.live(m.now)) && !l.signed.Record.Away {
@@ -254,7 +267,7 @@ func (GossipJoined) apply(m *Machine) {
 // rest waits until the next look: shorter if nobody is there.
 func (m *Machine) rest() {
 	wait := m.timing.Rejoin + m.upTo(m.timing.Rejoin)
-	if len(m.inGossip()) == 0 {
+	if m.alone() {
 		wait /= 6
 	}
 	m.gossip.next = m.now.Add(wait)
@@ -269,7 +282,7 @@ func (m *Machine) lonely() {
 	switch {
 	case g.joining:
 		g.again = true
-	case len(m.inGossip()) == 0:
+	case m.alone():
 		m.joinGossip()
 	case !g.soon:
 		g.soon = true

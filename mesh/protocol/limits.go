@@ -33,6 +33,8 @@ const (
 	maxJoiners = 32
 	// crowd is how many joiners at once are no longer announced one by one.
 	crowd = 4
+	// fewLinks is how many can be looked at whenever something happens to one.
+	fewLinks = 100
 	// maxHanded bounds the records that one introducer hands another in a call.
 	maxHanded = 32
 	// maxTells is how often a member is handed records that it does not acknowledge.
@@ -100,6 +102,11 @@ const (
 	// observeEvery is how often the device is read at least, with up to 500
 	// peers; with more a millisecond for each.
 	observeEvery = 500 * time.Millisecond
+	// turnRest is how long the links are left alone after they were looked at, for
+	// each of them beyond fewLinks, and maxTurnRest at most: less than a tick, so
+	// that a path that falls silent is noticed as soon.
+	turnRest    = 100 * time.Microsecond
+	maxTurnRest = 100 * time.Millisecond
 	// lookEvery is how often the host's own addresses are looked at.
 	lookEvery = 5 * time.Second
 	// saveSoon is how long news of who is in the mesh are collected before they

@@ -143,8 +143,7 @@ func (m *Machine) settle() {
 		return
 	}
 	if m.pace.wake {
-		m.pace.wake = false
-		m.turn()
+		m.turnSoon()
 	}
 	if m.wants.due(m.now) {
 		m.fetch()
@@ -157,7 +156,7 @@ func (m *Machine) Next() time.Time {
 		return time.Time{}
 	}
 	next := m.pace.tick
-	for _, t := range []time.Time{m.wants.next, m.saver.due(), m.joiner.next, m.gossip.next, m.porch.open(), m.porch.founding} {
+	for _, t := range []time.Time{m.pace.owed, m.wants.next, m.saver.due(), m.joiner.next, m.gossip.next, m.porch.open(), m.porch.founding} {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -231,7 +230,7 @@ func (m *Machine) do(a Action) { m.out = append(m.out, a) }
 
 func (m *Machine) count(metric Metric, label string) { m.do(Count{metric, label}) }
 
-// wakeUp has all links looked at in this step.
+// wakeUp has all links looked at in this step, or soon, see turnSoon.
 func (m *Machine) wakeUp() { m.pace.wake = true }
 
 // upTo returns a random duration below d.

@@ -10,7 +10,9 @@ type pace struct {
 	tick     time.Time // the next one
 	observed time.Time // the device was read
 	looked   time.Time // at the host's addresses
-	wake     bool      // all links are to be looked at in this step
+	wake     bool      // all links are to be looked at
+	turned   time.Time // all links were looked at
+	owed     time.Time // they will be then, for wake has to wait; zero if not
 	probes   budget
 	first    int           // whose turn it is to be probed, in names
 	short    bool          // not all who are to be probed could be
@@ -19,6 +21,20 @@ type pace struct {
 	around   time.Time     // not before, others are asked about silent peers
 	cameUp   bool          // a peer has, since the device was read
 	reading  bool          // the device is being read
+}
+
+// turnSoon takes the turn that is wanted: at once, but for a rest between two
+// where there are many links. Should a thousand peers come up one after the other,
+// each wants all thousand looked at.
+func (m *Machine) turnSoon() {
+	p := &m.pace
+	rest := min(turnRest*time.Duration(max(0, len(m.links)-fewLinks)), maxTurnRest)
+	if wait := rest - m.now.Sub(p.turned); 0 < wait && wait <= rest {
+		p.owed = m.now.Add(wait)
+		return
+	}
+	p.wake, p.turned, p.owed = false, m.now, time.Time{}
+	m.turn()
 }
 
 // turn moves every link to now, sets the device and sends the probes that are
