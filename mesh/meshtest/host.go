@@ -61,7 +61,7 @@ func (h *Host) Set(_ context.Context, c overlay.Config) error {
 func (h *Host) Peers() ([]overlay.PeerStatus, error) {
 	h.fabric.mu.Lock()
 	defer h.fabric.mu.Unlock()
-	var ps []overlay.PeerStatus
+	ps := make([]overlay.PeerStatus, 0, len(h.peers))
 	for _, p := range h.peers {
 		ps = append(ps, p.status)
 	}

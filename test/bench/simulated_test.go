@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -25,9 +28,9 @@ import (
 func measureSimulated(t *testing.T, to *bench.Report) {
 	real := time.Now()
 	synctest.Test(t, func(t *testing.T) {
-		t.Cleanup(func() { pause(30 * time.Second) }) // memberlist's last probes
 		s := newSimulation(t, *flagSim)
 		took := s.converge(t, 10*time.Minute)
+		t.Logf("%d members know each other after %v, simulated", *flagSim, took)
 		note := fmt.Sprintf("SIMULATED: %d members in one process, synctest's time", *flagSim)
 		pause(*flagSettle)
 		var packets, streams atomic.Int64
@@ -57,6 +60,8 @@ func measureSimulated(t *testing.T, to *bench.Report) {
 type simulation struct {
 	fabric  *meshtest.Fabric
 	members []*mesh.Mesh
+	stop    context.CancelFunc
+	running sync.WaitGroup // of members
 }
 
 const simIntroducer = "198.18.0.1:7950"
@@ -68,14 +73,27 @@ func newSimulation(t *testing.T, n int) *simulation {
 	ca, err := identity.NewCA(m, time.Now())
 	must(t, err)
 	s := &simulation{fabric: meshtest.NewFabric()}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	dir := t.TempDir() // goes after all have ended
+	t.Cleanup(s.end)
 	for i := range n {
-		s.start(t, ca, i+1)
+		s.start(ctx, t, ca, dir, i+1)
 	}
 	return s
 }
 
+// end stops all members, of whom none hears the others say so: they would do
+// more than in all the time before.
+func (s *simulation) end() {
+	s.fabric.Cut(func(_, _ *meshtest.Host) bool { return true })
+	s.stop()
+	s.running.Wait()
+	pause(30 * time.Second) // memberlist's last probes
+}
+
 // start adds the n-th member and runs it. The first one introduces.
-func (s *simulation) start(t *testing.T, ca *identity.CA, n int) {
+func (s *simulation) start(ctx context.Context, t *testing.T, ca *identity.CA, dir string, n int) {
 	t.Helper()
 	name, host := fmt.Sprint("n", n), byte(n>>8)
 	pub, key, err := ed25519.GenerateKey(rand.Reader)
@@ -89,24 +107,22 @@ func (s *simulation) start(t *testing.T, ca *identity.CA, n int) {
 	h := s.fabric.Host(name, netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, host, byte(n)}), 32))
 	private, err := overlay.GenerateKey()
 	must(t, err)
+	state := filepath.Join(dir, name)
+	must(t, os.Mkdir(state, 0o700))
 	c := mesh.Config{
 		Bundle: &identity.Bundle{Certificate: cert, Key: key, CAs: []*x509.Certificate{ca.Certificate}, Introducers: []string{simIntroducer}},
-		Device: h, Net: h, StateDir: t.TempDir(), PrivateKey: private, Port: 51820, Log: slog.New(slog.DiscardHandler),
+		Device: h, Net: h, StateDir: state, PrivateKey: private, Port: 51820, Log: slog.New(slog.DiscardHandler),
 	}
 	if n == 1 {
 		c.Introduce = simIntroducer
 	}
 	member, err := mesh.New(c)
 	must(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	s.running.Go(func() {
 		if err := member.Run(ctx); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-	}()
-	t.Cleanup(func() { cancel(); <-ended })
+	})
 	s.members = append(s.members, member)
 }
 
