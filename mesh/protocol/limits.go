@@ -103,8 +103,8 @@ const (
 	// peers; with more a millisecond for each.
 	observeEvery = 500 * time.Millisecond
 	// turnRest is how long the links are left alone after they were looked at, for
-	// each of them beyond fewLinks, and maxTurnRest at most: less than a tick, so
-	// that a path that falls silent is noticed as soon.
+	// each of them beyond fewLinks, and maxTurnRest at most: by so much later a
+	// path that falls silent may be noticed.
 	turnRest    = 100 * time.Microsecond
 	maxTurnRest = 100 * time.Millisecond
 	// lookEvery is how often the host's own addresses are looked at.
